@@ -1,0 +1,52 @@
+# Everything a person or CI runs. `make help` lists it.
+SHELL := bash
+CARGO := . tools/cargo-env && cargo
+RULES := -p cosmic-common -p cosmic-identity -p cosmic-log -p cosmic-space -p cosmic-seal -p cosmic-sync \
+         -p cosmic-erasure -p cosmic-ring -p cosmic-custody
+NAME ?= erasure
+BIN = $${CARGO_TARGET_DIR:-target}/debug
+
+.PHONY: help prepare build demo up test rules lint format doc deny bench soak simulate fuzz
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+prepare:
+	@tools/prepare
+
+build: prepare ## all binaries
+	$(CARGO) build --locked --workspace --bins
+
+demo: build ## two devices, one bootstrap node, six supernodes, a file that survives three of them
+	$(BIN)/cosmic-loadtest demo $(ARGS)
+
+up: build ## keep a small network running to play with
+	$(BIN)/cosmic-loadtest up $(ARGS)
+
+test: build ## all tests, with the real binaries
+	$(CARGO) test --locked --workspace
+
+rules: prepare ## the tests of the pure crates, in seconds
+	$(CARGO) test --locked $(RULES)
+
+lint: prepare ## format, lints, crate arrows, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: dependency rules not checked"; fi
+	@if command -v typos >/dev/null; then typos; fi
+
+format: ## write the house format
+	$(CARGO) fmt --all
+
+bench: build ## one benchmark as JSON: make bench NAME=files
+	$(BIN)/cosmic-loadtest bench $(NAME) --json
+
+simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000
+	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked $(RULES) simulat
+
+soak: build ## kills, full disks and interruptions for long: make soak ROUNDS=200
+	COSMIC_ROUNDS=$${ROUNDS:-200} $(CARGO) test --locked -p cosmic-tests --test cluster -- --test-threads 1
+
+fuzz: prepare ## every decoder for SECONDS each (needs cargo-fuzz)
+	tools/fuzz $${SECONDS_EACH:-60}
