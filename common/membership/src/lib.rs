@@ -1,0 +1,1 @@
+//! Joining a network: its signed configuration, its members, and the ring table that follows from them.
