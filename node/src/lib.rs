@@ -1,1 +1,3 @@
-//! cosmic-node.
+//! The light node: documents and files of local-first apps, sealed, offline first, synced.
+
+pub mod documents;

@@ -1,0 +1,3 @@
+//! Documents: what apps read and write, kept as CRDTs.
+
+pub mod engine;
