@@ -1,0 +1,101 @@
+//! The database keeps what it acknowledged and forgets what it rolled back.
+
+use rusqlite::{Connection, params};
+
+use super::{Database, Error, schema::FORMAT};
+
+/// A state that counts what it believes is in the database.
+#[derive(Default)]
+struct Counted(usize);
+
+async fn put(database: &Database<Counted>, key: &'static str) -> Result<usize, Error> {
+    database
+        .write(move |state, connection| {
+            connection.execute("INSERT INTO meta VALUES (?1, x'00')", params![key])?;
+            state.0 += 1;
+            Ok(state.0)
+        })
+        .await
+}
+
+async fn count(database: &Database<Counted>) -> i64 {
+    database
+        .read(|connection| {
+            Ok::<_, Error>(connection.query_row("SELECT count(*) FROM meta", [], |row| row.get(0))?)
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn many_writers_share_groups_and_all_is_there_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node.db");
+    let (database, writer) = Database::<Counted>::open(&path).unwrap();
+    let keys: Vec<&'static str> = (0..500).map(|n| &*Box::leak(n.to_string().into_boxed_str())).collect();
+    let writes: Vec<_> = keys.iter().map(|key| put(&database, key)).collect();
+    for result in futures::future::join_all(writes).await {
+        result.unwrap();
+    }
+    assert_eq!(count(&database).await, 500);
+    drop(database);
+    writer.join();
+    let (database, _writer) = Database::<Counted>::open(&path).unwrap();
+    assert_eq!(count(&database).await, 500);
+}
+
+#[tokio::test]
+async fn a_failed_write_leaves_its_neighbours_and_forgets_the_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, _writer) = Database::<Counted>::open(&directory.path().join("node.db")).unwrap();
+    assert_eq!(put(&database, "a").await.unwrap(), 1);
+    let failed: Result<(), Error> = database
+        .write(|state, connection| {
+            connection.execute("INSERT INTO meta VALUES ('b', x'00')", [])?;
+            state.0 += 1;
+            connection.execute("INSERT INTO meta VALUES ('a', x'00')", [])?;
+            Ok(())
+        })
+        .await;
+    assert!(matches!(failed, Err(Error::Sqlite(_))));
+    assert_eq!(count(&database).await, 1, "the first half of the failed write is gone");
+    assert_eq!(put(&database, "c").await.unwrap(), 1, "the state was read again from nothing");
+}
+
+#[tokio::test]
+async fn a_refusal_that_wrote_nothing_keeps_the_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, _writer) = Database::<Counted>::open(&directory.path().join("node.db")).unwrap();
+    put(&database, "a").await.unwrap();
+    let refused: Result<(), Error> = database.write(|_state, _connection| Err(Error::Closed)).await;
+    assert!(refused.is_err());
+    assert_eq!(put(&database, "b").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn readers_cannot_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, _writer) = Database::<Counted>::open(&directory.path().join("node.db")).unwrap();
+    let result: Result<usize, Error> =
+        database.read(|connection| Ok(connection.execute("INSERT INTO meta VALUES ('x', x'00')", [])?)).await;
+    assert!(result.is_err());
+}
+
+#[tokio::test]
+async fn newer_and_foreign_files_are_refused_with_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let newer = directory.path().join("newer.db");
+    drop(Database::<Counted>::open(&newer).unwrap());
+    let connection = Connection::open(&newer).unwrap();
+    connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
+    drop(connection);
+    assert!(matches!(Database::<Counted>::open(&newer), Err(Error::Newer { found: 2, known: 1, .. })));
+
+    let foreign = directory.path().join("foreign.db");
+    Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    assert!(matches!(Database::<Counted>::open(&foreign), Err(Error::Foreign { .. })));
+
+    let text = directory.path().join("text.db");
+    std::fs::write(&text, "this is a long enough text that is no database at all. ".repeat(40)).unwrap();
+    assert!(matches!(Database::<Counted>::open(&text), Err(Error::Foreign { .. })));
+}
