@@ -7,6 +7,7 @@ pub mod hash;
 pub mod heads;
 pub mod id;
 pub mod limit;
+pub mod protocol;
 pub mod record;
 pub mod time;
 

@@ -1,0 +1,33 @@
+//! What a handle asks the actor to do; each command carries its one-shot reply.
+
+use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
+use tokio::sync::oneshot;
+
+use crate::{error::Error, stream::Stream};
+
+/// Commands that may wait for the actor; then callers wait in turn.
+pub(crate) const COMMANDS_MAX: usize = 256;
+
+/// Where an answer goes; dropped without one only if the network stops.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// One wish.
+#[derive(Debug)]
+pub(crate) enum Command {
+    AddAddresses { peer: PeerId, addresses: Vec<Address>, reply: Reply<()> },
+    AddExternalAddress { address: Address, reply: Reply<()> },
+    Connect { peer: PeerId, addresses: Vec<Address>, reply: Reply<()> },
+    Open { peer: PeerId, protocol: Protocol, reply: Reply<Stream> },
+    Disconnect { peer: PeerId, reply: Reply<()> },
+    Connected { reply: Reply<Vec<PeerId>> },
+    Bootstrap { reply: Reply<()> },
+    Publish { key: Vec<u8>, value: Vec<u8>, reply: Reply<()> },
+    Find { key: Vec<u8>, reply: Reply<Option<Vec<u8>>> },
+}
+
+/// Answers; a caller who has left does not mind.
+pub(crate) fn answer<T>(reply: Reply<T>, result: Result<T, Error>) {
+    if reply.send(result).is_err() {
+        tracing::trace!("a caller left before its answer");
+    }
+}

@@ -1,0 +1,231 @@
+//! The door of the network: cheap to clone, the same over sockets and in memory.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::{
+    command::{Command, Reply},
+    directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES},
+    error::{Error, within},
+    event::{Event, Events},
+    incoming::Incoming,
+    memory::Member,
+    stream::Stream,
+};
+
+/// What others ask of the network.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    peer: PeerId,
+    backend: Backend,
+    incoming: Mutex<HashMap<Protocol, Incoming>>,
+    events: Subscribe,
+    listening: watch::Receiver<Vec<Address>>,
+}
+
+/// Subscribing must not keep the channel open, or listeners would never hear that the network stopped.
+pub(crate) type Subscribe = broadcast::WeakSender<Event>;
+
+/// Who carries commands out.
+pub(crate) enum Backend {
+    /// The actor that owns the libp2p swarm.
+    Swarm(mpsc::Sender<Command>),
+    /// A place in an in-memory network.
+    Memory(Member),
+}
+
+impl Handle {
+    pub(crate) fn new(
+        peer: PeerId,
+        backend: Backend,
+        incoming: HashMap<Protocol, Incoming>,
+        events: Subscribe,
+        listening: watch::Receiver<Vec<Address>>,
+    ) -> Self {
+        let incoming = Mutex::new(incoming);
+        Self { shared: Arc::new(Shared { peer, backend, incoming, events, listening }) }
+    }
+
+    /// The peer this process is.
+    #[must_use]
+    pub fn local_peer(&self) -> PeerId {
+        self.shared.peer
+    }
+
+    /// Where this process listens now, with the ports really taken.
+    #[must_use]
+    pub fn listening(&self) -> Vec<Address> {
+        self.shared.listening.borrow().clone()
+    }
+
+    /// Remembers where a peer can be reached. Addresses no transport of this build can dial are skipped.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn add_addresses(&self, peer: PeerId, addresses: &[Address]) -> Result<(), Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => {
+                self.ask(|reply| Command::AddAddresses { peer, addresses: addresses.to_vec(), reply }).await
+            }
+            Backend::Memory(member) => member.add_addresses(peer, addresses),
+        }
+    }
+
+    /// Connects to a peer at these addresses and those already known; callers who ask for the same peer at
+    /// once share one dial. Done at once if a connection stands.
+    ///
+    /// # Errors
+    /// [`Error::NoAddress`], [`Error::Unreachable`], [`Error::Deadline`], [`Error::Busy`].
+    pub async fn connect(
+        &self,
+        peer: PeerId,
+        addresses: &[Address],
+        deadline: Duration,
+    ) -> Result<(), Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => {
+                let addresses = addresses.to_vec();
+                let asked = self.ask(|reply| Command::Connect { peer, addresses, reply });
+                within("connecting to the peer", deadline, asked).await
+            }
+            Backend::Memory(member) => member.connect(peer, addresses),
+        }
+    }
+
+    /// Opens a stream of `protocol`, connecting at the known addresses first if no connection stands.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`Error::Unsupported`], [`Error::Lost`].
+    pub async fn open(&self, peer: PeerId, protocol: Protocol, deadline: Duration) -> Result<Stream, Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => {
+                let asked = self.ask(|reply| Command::Open { peer, protocol, reply });
+                within("opening a stream to the peer", deadline, asked).await
+            }
+            Backend::Memory(member) => member.open(peer, protocol),
+        }
+    }
+
+    /// Takes over the streams others open with `protocol`, one of those named at start. Dropping the result
+    /// ends the service: later streams are refused.
+    ///
+    /// # Errors
+    /// [`Error::NotServed`] if the protocol was not named at start or was taken before.
+    pub fn accept(&self, protocol: Protocol) -> Result<Incoming, Error> {
+        let mut incoming = self.shared.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        incoming.remove(&protocol).ok_or(Error::NotServed { protocol })
+    }
+
+    /// Closes every connection to a peer, and with them all its streams.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn disconnect(&self, peer: PeerId) -> Result<(), Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => self.ask(|reply| Command::Disconnect { peer, reply }).await,
+            Backend::Memory(member) => member.disconnect(peer),
+        }
+    }
+
+    /// The peers a connection stands to.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn connected(&self) -> Result<Vec<PeerId>, Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => self.ask(|reply| Command::Connected { reply }).await,
+            Backend::Memory(member) => member.connected(),
+        }
+    }
+
+    /// Tells others of an address under which this process can be reached from outside.
+    ///
+    /// # Errors
+    /// [`Error::Address`], [`Error::Stopped`].
+    pub async fn add_external_address(&self, address: Address) -> Result<(), Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => self.ask(|reply| Command::AddExternalAddress { address, reply }).await,
+            Backend::Memory(member) => member.connected().map(drop),
+        }
+    }
+
+    /// A new subscription, from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        // After the end there is nothing to hear: a closed channel says so at once.
+        let subscribe = |sender: broadcast::Sender<Event>| sender.subscribe();
+        Events::new(self.shared.events.upgrade().map_or_else(|| broadcast::channel(1).1, subscribe))
+    }
+
+    /// Makes the directory known to itself: asks the known servers for the peers near this one.
+    ///
+    /// # Errors
+    /// [`Error::Directory`] when no server is known, [`Error::Deadline`].
+    pub async fn bootstrap(&self, deadline: Duration) -> Result<(), Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => {
+                let asked = self.ask(|reply| Command::Bootstrap { reply });
+                within("joining the directory", deadline, asked).await
+            }
+            Backend::Memory(member) => member.connected().map(drop),
+        }
+    }
+
+    /// Puts an opaque record into the directory, at the servers nearest to its key.
+    ///
+    /// # Errors
+    /// [`Error::RecordTooLong`], [`Error::RecordRefused`] by the own validator, [`Error::Directory`] when
+    /// no server took it, [`Error::Deadline`].
+    pub async fn publish(&self, key: &[u8], value: &[u8], deadline: Duration) -> Result<(), Error> {
+        if key.len() > KEY_MAX_BYTES || value.len() > VALUE_MAX_BYTES {
+            return Err(Error::RecordTooLong { key_max: KEY_MAX_BYTES, value_max: VALUE_MAX_BYTES });
+        }
+        match &self.shared.backend {
+            Backend::Swarm(_) => {
+                let (key, value) = (key.to_vec(), value.to_vec());
+                let asked = self.ask(|reply| Command::Publish { key, value, reply });
+                within("publishing to the directory", deadline, asked).await
+            }
+            Backend::Memory(member) => member.publish(key, value),
+        }
+    }
+
+    /// Looks a record up; of several that the validator accepts, the one that supersedes the others.
+    ///
+    /// # Errors
+    /// [`Error::Directory`], [`Error::Deadline`].
+    pub async fn find(&self, key: &[u8], deadline: Duration) -> Result<Option<Vec<u8>>, Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => {
+                let asked = self.ask(|reply| Command::Find { key: key.to_vec(), reply });
+                within("asking the directory", deadline, asked).await
+            }
+            Backend::Memory(member) => member.find(key),
+        }
+    }
+
+    /// Sends a command with its one-shot reply and waits for that.
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let Backend::Swarm(commands) = &self.shared.backend else { return Err(Error::Stopped) };
+        let (reply, answer) = oneshot::channel();
+        commands.send(command(reply)).await.map_err(|_closed| Error::Stopped)?;
+        answer.await.map_err(|_dropped| Error::Stopped)?
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("peer", &self.shared.peer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! Streams that others open: one bounded queue per protocol, taken by one owner.
+
+use std::{collections::HashMap, sync::Arc};
+
+use cosmic_common::protocol::Protocol;
+use tokio::sync::mpsc;
+
+use crate::{
+    metrics::{Metrics, StreamOutcome},
+    stream::Stream,
+};
+
+/// Streams of one protocol that may wait to be taken; what comes on top is dropped and counted, and its
+/// opener sees a lost stream.
+const INCOMING_MAX: usize = 256;
+
+/// The streams of one protocol, in the order they came.
+#[derive(Debug)]
+pub struct Incoming(mpsc::Receiver<Stream>);
+
+impl Incoming {
+    /// The next stream, or `None` when the network has stopped. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Stream> {
+        self.0.recv().await
+    }
+}
+
+/// The other ends of all queues.
+#[derive(Debug, Clone)]
+pub(crate) struct Inlets {
+    queues: Arc<[(Protocol, mpsc::Sender<Stream>)]>,
+    metrics: Metrics,
+}
+
+impl Inlets {
+    /// A queue for each of `protocols`.
+    pub(crate) fn new(protocols: &[Protocol], metrics: &Metrics) -> (Self, HashMap<Protocol, Incoming>) {
+        let mut queues = Vec::with_capacity(protocols.len());
+        let mut incoming = HashMap::with_capacity(protocols.len());
+        for protocol in protocols {
+            let (sender, receiver) = mpsc::channel(INCOMING_MAX);
+            if incoming.insert(*protocol, Incoming(receiver)).is_none() {
+                queues.push((*protocol, sender));
+            }
+        }
+        (Self { queues: queues.into(), metrics: metrics.clone() }, incoming)
+    }
+
+    /// The protocols somebody still takes streams of.
+    pub(crate) fn open(&self) -> impl Iterator<Item = Protocol> {
+        self.queues.iter().filter(|(_, queue)| !queue.is_closed()).map(|(protocol, _)| *protocol)
+    }
+
+    /// Queues a stream for whoever takes its protocol, or drops it: an answer to the peer that costs nothing.
+    pub(crate) fn put(&self, stream: Stream) {
+        let queue = self.queues.iter().find(|(protocol, _)| *protocol == stream.protocol());
+        let outcome = match queue.map(|(_, queue)| queue.try_send(stream)) {
+            Some(Ok(())) => StreamOutcome::Accepted,
+            Some(Err(_)) | None => StreamOutcome::Busy,
+        };
+        self.metrics.stream(outcome);
+    }
+}

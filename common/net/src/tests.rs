@@ -1,0 +1,3 @@
+//! What every network must do, held against each of them.
+
+mod suite;

@@ -1,0 +1,301 @@
+//! One suite over the in-memory network, QUIC and TCP: frames, bulk, half-closing, limits and loss.
+
+use std::{sync::Arc, time::Duration};
+
+use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES, protocol::Protocol};
+
+use crate::{
+    Direction, Error, Event, Events, FRAME_MAX_BYTES, Handle, Incoming, MemoryNetwork, RefuseAll, Stream,
+};
+
+const ECHO: Protocol = Protocol::new("/cosmic/echo/1");
+const QUIET: Protocol = Protocol::new("/cosmic/quiet/1");
+const UNKNOWN: Protocol = Protocol::new("/cosmic/unknown/1");
+/// Nothing in this suite takes long; a test that reaches this has hung.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Two peers that know each other's addresses.
+struct Pair {
+    near: Handle,
+    far: Handle,
+}
+
+async fn memory() -> Pair {
+    let network = MemoryNetwork::new();
+    let join = |byte: u8| network.join(PeerId::from_bytes([byte; 32]), &[ECHO, QUIET], Arc::new(RefuseAll));
+    acquainted(join(1), join(2)).await
+}
+
+async fn acquainted(near: Handle, far: Handle) -> Pair {
+    near.add_addresses(far.local_peer(), &far.listening()).await.unwrap();
+    Pair { near, far }
+}
+
+impl Pair {
+    /// A stream from near to far, both ends.
+    async fn stream(&self) -> (Stream, Stream) {
+        let mut incoming = self.far.accept(ECHO).unwrap();
+        let here = self.near.open(self.far.local_peer(), ECHO, SOON).await.unwrap();
+        (here, self.next(&mut incoming).await)
+    }
+
+    async fn next(&self, incoming: &mut Incoming) -> Stream {
+        let stream = tokio::time::timeout(SOON, incoming.next()).await.unwrap().unwrap();
+        assert_eq!(stream.peer(), self.near.local_peer());
+        stream
+    }
+}
+
+macro_rules! suite {
+    ($($case:ident),+ $(,)?) => {
+        mod over_memory {
+            $(#[tokio::test] async fn $case() { super::$case(super::memory().await).await; })+
+        }
+    };
+}
+
+suite!(
+    frames_arrive_whole_and_in_order,
+    recv_flushes_what_is_queued,
+    a_long_frame_is_refused_before_it_is_read,
+    bulk_follows_frames_on_one_stream,
+    a_closed_half_still_receives,
+    a_stream_dropped_in_a_frame_is_truncated_or_lost,
+    a_stalled_frame_ends_after_patience,
+    a_peer_that_takes_nothing_ends_after_patience,
+    a_cancelled_recv_loses_nothing,
+    a_cancelled_bulk_closes_the_stream,
+    halves_work_in_two_tasks,
+    many_streams_share_one_connection,
+    an_unknown_protocol_is_unsupported,
+    a_protocol_is_accepted_once,
+    a_peer_without_address_is_an_error,
+    a_peer_does_not_dial_itself,
+    disconnecting_ends_streams_and_tells_both,
+);
+
+async fn frames_arrive_whole_and_in_order(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    let frames: Vec<Vec<u8>> = (0..200_u32).map(|n| vec![n.to_le_bytes()[0]; (n * n) as usize]).collect();
+    let expected = frames.clone();
+    let sending = async {
+        for frame in &frames {
+            here.send(frame).await.unwrap();
+        }
+        here.close().await.unwrap();
+    };
+    let receiving = async {
+        for frame in &expected {
+            assert_eq!(there.recv(FRAME_MAX_BYTES).await.unwrap().as_ref(), Some(frame));
+        }
+        assert_eq!(there.recv(FRAME_MAX_BYTES).await.unwrap(), None);
+    };
+    tokio::join!(sending, receiving);
+}
+
+async fn recv_flushes_what_is_queued(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    let asking = async {
+        here.send(b"question").await.unwrap();
+        assert_eq!(here.recv(64).await.unwrap().unwrap(), b"answer");
+    };
+    let answering = async {
+        assert_eq!(there.recv(64).await.unwrap().unwrap(), b"question");
+        there.send(b"answer").await.unwrap();
+        there.flush().await.unwrap();
+    };
+    tokio::join!(asking, answering);
+}
+
+async fn a_long_frame_is_refused_before_it_is_read(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    here.send(&[7; 65]).await.unwrap();
+    here.flush().await.unwrap();
+    assert!(matches!(there.recv(64).await, Err(Error::FrameTooLong { length: 65, limit: 64 })));
+    let own = here.send(&vec![0; FRAME_MAX_BYTES + 1]).await;
+    assert!(matches!(own, Err(Error::FrameTooLong { .. })));
+}
+
+async fn bulk_follows_frames_on_one_stream(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    let object: Vec<u8> = (0..OBJECT_MAX_BYTES).map(|n| (n % 251) as u8).collect();
+    let sending = async {
+        here.send(b"an object").await.unwrap();
+        here.send_bulk(&object).await.unwrap();
+        here.send(b"the end").await.unwrap();
+        here.close().await.unwrap();
+    };
+    let receiving = async {
+        assert_eq!(there.recv(64).await.unwrap().unwrap(), b"an object");
+        let mut bytes = Vec::new();
+        there.recv_bulk(&mut bytes, 1000).await.unwrap();
+        there.recv_bulk(&mut bytes, OBJECT_MAX_BYTES - 1000).await.unwrap();
+        assert!(bytes == object, "bulk bytes differ");
+        assert_eq!(there.recv(64).await.unwrap().unwrap(), b"the end");
+        assert_eq!(there.recv(64).await.unwrap(), None);
+    };
+    tokio::join!(sending, receiving);
+}
+
+async fn a_closed_half_still_receives(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    here.send(b"all I have").await.unwrap();
+    here.close().await.unwrap();
+    assert_eq!(there.recv(64).await.unwrap().unwrap(), b"all I have");
+    assert_eq!(there.recv(64).await.unwrap(), None);
+    there.send(b"thanks").await.unwrap();
+    there.close().await.unwrap();
+    assert_eq!(here.recv(64).await.unwrap().unwrap(), b"thanks");
+    assert_eq!(here.recv(64).await.unwrap(), None);
+}
+
+async fn a_stream_dropped_in_a_frame_is_truncated_or_lost(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    // The announcement of a frame that never comes.
+    here.send_bulk(&[0, 0, 0, 9, 1, 2, 3]).await.unwrap();
+    here.close().await.unwrap();
+    drop(here);
+    let result = there.recv(64).await;
+    assert!(matches!(result, Err(Error::Truncated { .. } | Error::Lost { .. })), "{result:?}");
+}
+
+async fn a_stalled_frame_ends_after_patience(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    here.send_bulk(&[0, 0, 0, 9, 1, 2, 3]).await.unwrap();
+    there.set_patience(Duration::from_millis(20));
+    assert!(matches!(there.recv(64).await, Err(Error::Stalled { .. })));
+}
+
+async fn a_peer_that_takes_nothing_ends_after_patience(pair: Pair) {
+    let (mut here, _there) = pair.stream().await;
+    here.set_patience(Duration::from_millis(200));
+    // More than any window of any transport holds.
+    let flood = vec![0; 64 * 1024 * 1024];
+    assert!(matches!(here.send_bulk(&flood).await, Err(Error::Stalled { .. })));
+    assert!(matches!(here.send(b"more").await, Err(Error::Interrupted { .. })));
+}
+
+async fn a_cancelled_recv_loses_nothing(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    here.send_bulk(&[0, 0, 0, 5, b'f', b'r']).await.unwrap();
+    let brief = tokio::time::timeout(Duration::from_millis(20), there.recv(64)).await;
+    assert!(brief.is_err());
+    here.send_bulk(b"ame").await.unwrap();
+    assert_eq!(there.recv(64).await.unwrap().unwrap(), b"frame");
+}
+
+async fn a_cancelled_bulk_closes_the_stream(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    here.send_bulk(b"half").await.unwrap();
+    let mut bytes = Vec::new();
+    let brief = tokio::time::timeout(Duration::from_millis(20), there.recv_bulk(&mut bytes, 8)).await;
+    assert!(brief.is_err());
+    assert!(matches!(there.recv(64).await, Err(Error::Interrupted { .. })));
+}
+
+async fn halves_work_in_two_tasks(pair: Pair) {
+    let (here, there) = pair.stream().await;
+    let (mut sender, mut receiver) = here.split();
+    let (mut back, mut forth) = there.split();
+    let echo = async {
+        while let Some(frame) = forth.recv(1024).await.unwrap() {
+            back.send(&frame).await.unwrap();
+            back.flush().await.unwrap();
+        }
+        back.close().await.unwrap();
+    };
+    let sending = async {
+        for n in 0..500_u32 {
+            sender.send(&n.to_be_bytes()).await.unwrap();
+        }
+        sender.close().await.unwrap();
+    };
+    let receiving = async {
+        for n in 0..500_u32 {
+            assert_eq!(receiver.recv(1024).await.unwrap().unwrap(), n.to_be_bytes());
+        }
+        assert_eq!(receiver.recv(1024).await.unwrap(), None);
+    };
+    tokio::join!(echo, sending, receiving);
+}
+
+async fn many_streams_share_one_connection(pair: Pair) {
+    let mut incoming = pair.far.accept(ECHO).unwrap();
+    let peer = pair.far.local_peer();
+    let opening = (0..20).map(|_| pair.near.open(peer, ECHO, SOON));
+    let mut streams = futures::future::try_join_all(opening).await.unwrap();
+    for (n, stream) in (0_u32..).zip(&mut streams) {
+        stream.send(&n.to_be_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let mut stream = pair.next(&mut incoming).await;
+        seen.push(stream.recv(4).await.unwrap().unwrap());
+    }
+    seen.sort();
+    assert_eq!(seen, (0_u32..20).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>());
+    assert_eq!(pair.near.connected().await.unwrap(), [peer]);
+    assert_eq!(pair.far.connected().await.unwrap(), [pair.near.local_peer()]);
+}
+
+async fn an_unknown_protocol_is_unsupported(pair: Pair) {
+    let peer = pair.far.local_peer();
+    let result = pair.near.open(peer, UNKNOWN, SOON).await;
+    assert!(matches!(result, Err(Error::Unsupported { protocol: UNKNOWN, .. })), "{result:?}");
+    // A service that ended is no longer spoken either.
+    drop(pair.far.accept(QUIET).unwrap());
+    let result = pair.near.open(peer, QUIET, SOON).await;
+    assert!(matches!(result, Err(Error::Unsupported { protocol: QUIET, .. })), "{result:?}");
+}
+
+async fn a_protocol_is_accepted_once(pair: Pair) {
+    let taken = pair.far.accept(ECHO);
+    assert!(taken.is_ok());
+    assert!(matches!(pair.far.accept(ECHO), Err(Error::NotServed { .. })));
+    assert!(matches!(pair.far.accept(UNKNOWN), Err(Error::NotServed { .. })));
+}
+
+async fn a_peer_without_address_is_an_error(pair: Pair) {
+    let result = pair.far.open(pair.near.local_peer(), ECHO, SOON).await;
+    assert!(matches!(result, Err(Error::NoAddress { .. })), "{result:?}");
+}
+
+async fn a_peer_does_not_dial_itself(pair: Pair) {
+    let result = pair.near.connect(pair.near.local_peer(), &pair.near.listening(), SOON).await;
+    assert!(matches!(result, Err(Error::OwnPeer)), "{result:?}");
+}
+
+async fn disconnecting_ends_streams_and_tells_both(pair: Pair) {
+    let (mut near_events, mut far_events) = (pair.near.events(), pair.far.events());
+    let (mut here, mut there) = pair.stream().await;
+    let (near, far) = (pair.near.local_peer(), pair.far.local_peer());
+    assert_eq!(connected(&mut near_events).await, (far, Direction::Outbound));
+    assert_eq!(connected(&mut far_events).await, (near, Direction::Inbound));
+    pair.near.disconnect(far).await.unwrap();
+    assert!(!matches!(here.recv(64).await, Ok(Some(_))));
+    assert!(!matches!(there.recv(64).await, Ok(Some(_))));
+    assert_eq!(disconnected(&mut near_events).await, far);
+    assert_eq!(disconnected(&mut far_events).await, near);
+    assert_eq!(pair.near.connected().await.unwrap(), []);
+}
+
+async fn connected(events: &mut Events) -> (PeerId, Direction) {
+    loop {
+        if let Event::Connected { peer, direction, .. } = next(events).await {
+            return (peer, direction);
+        }
+    }
+}
+
+async fn disconnected(events: &mut Events) -> PeerId {
+    loop {
+        if let Event::Disconnected { peer, .. } = next(events).await {
+            return peer;
+        }
+    }
+}
+
+async fn next(events: &mut Events) -> Event {
+    tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap()
+}

@@ -1,0 +1,41 @@
+//! Stream protocols: the names two peers agree on before they speak (`docs/protocol/net.md`).
+
+use std::fmt;
+
+/// The name of a stream protocol, `/cosmic/<what>/<version>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protocol(&'static str);
+
+impl Protocol {
+    /// The protocol of exactly this name, which starts with `/`.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        assert!(matches!(name.as_bytes(), [b'/', ..]), "a protocol's name starts with /");
+        Self(name)
+    }
+
+    /// The name as it stands on the wire and in session proofs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Anyone to a bootstrap node or supernode: the signed network configuration and first peers.
+pub const NETWORK: Protocol = Protocol::new("/cosmic/network/1");
+/// Any two peers: member records of the ring, by digests.
+pub const RING: Protocol = Protocol::new("/cosmic/ring/1");
+/// Device to gateway or device to device: one session on one space.
+pub const SPACE: Protocol = Protocol::new("/cosmic/space/1");
+/// Supernode to supernode: entries of the spaces both keep.
+pub const REPLICA: Protocol = Protocol::new("/cosmic/replica/1");
+/// Device to gateway: sealed chunks in and out.
+pub const OBJECT: Protocol = Protocol::new("/cosmic/object/1");
+/// Supernode to supernode: shards, manifests and placements.
+pub const SHARD: Protocol = Protocol::new("/cosmic/shard/1");
