@@ -32,7 +32,9 @@ pub fn to_did(peer: &PeerId) -> String {
 /// [`DidError`] if the text is something else.
 pub fn from_did(text: &str) -> Result<PeerId, DidError> {
     let encoded = text.strip_prefix(PREFIX).ok_or(DidError::Prefix)?;
-    let bytes = bs58::decode(encoded).into_vec().map_err(|_error| DidError::Key)?;
-    let key = bytes.strip_prefix(&ED25519_PUB).ok_or(DidError::Key)?;
-    PeerId::try_from(key).map_err(|_error| DidError::Key)
+    // Into a buffer of the right size, so that a long text costs no more than a right one.
+    let mut bytes = [0; ED25519_PUB.len() + PeerId::SIZE];
+    let length = bs58::decode(encoded).onto(&mut bytes).map_err(|_error| DidError::Key)?;
+    let key = bytes.get(..length).and_then(|bytes| bytes.strip_prefix(&ED25519_PUB));
+    PeerId::try_from(key.ok_or(DidError::Key)?).map_err(|_error| DidError::Key)
 }

@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::signature::{Domain, Signature};
 
+/// The context under which a device's writer keys follow from its one secret.
+const WRITER_KEY: &str = "cosmic writer key 1";
+
 /// An Ed25519 secret key (RFC 8032). Erased from memory when dropped, never shown.
 #[derive(Clone)]
 pub struct SecretKey {
@@ -65,6 +68,13 @@ impl SecretKey {
     pub fn derive(&self, context: &'static str, info: &[u8]) -> Self {
         let seed = Zeroizing::new(hash::derive(context, &[&*self.seed(), info]));
         Self::from_seed(&seed)
+    }
+
+    /// The writer key of this device in the space that `reference` stands for: the nonce of the
+    /// genesis for its creator (whose key is part of the space's id), the id of the space for all others.
+    #[must_use]
+    pub fn writer_key(&self, reference: &[u8]) -> Self {
+        self.derive(WRITER_KEY, reference)
     }
 }
 

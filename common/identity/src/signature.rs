@@ -88,7 +88,32 @@ pub enum SignatureError {
     },
 }
 
-/// Checks `signature` strictly: canonical encodings only, no keys of small order (28 µs on the reference machine).
+/// A public key made ready once to check many signatures, as of the entries of one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey(VerifyingKey);
+
+impl PublicKey {
+    /// The key with these bytes.
+    ///
+    /// # Errors
+    /// [`SignatureError::PublicKey`] if they are no point of the curve, or one of small order.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, SignatureError> {
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_error| SignatureError::PublicKey)?;
+        if key.is_weak() { Err(SignatureError::PublicKey) } else { Ok(Self(key)) }
+    }
+
+    /// Checks `signature` strictly: canonical encodings only, nothing of small order.
+    ///
+    /// # Errors
+    /// [`SignatureError::Mismatch`] if this key did not sign exactly `domain ‖ bytes`.
+    pub fn verify(&self, domain: Domain, bytes: &[u8], signature: &Signature) -> Result<(), SignatureError> {
+        self.0
+            .verify_strict(&domain.prefix(bytes), &ed25519_dalek::Signature::from_bytes(&signature.0))
+            .map_err(|_error| SignatureError::Mismatch { domain: domain.0 })
+    }
+}
+
+/// Checks one signature of `public`, as [`PublicKey::verify`] does.
 ///
 /// # Errors
 /// [`SignatureError`] if `public` is no key, or did not sign exactly `domain ‖ bytes`.
@@ -98,7 +123,5 @@ pub fn verify(
     bytes: &[u8],
     signature: &Signature,
 ) -> Result<(), SignatureError> {
-    let key = VerifyingKey::from_bytes(public).map_err(|_error| SignatureError::PublicKey)?;
-    key.verify_strict(&domain.prefix(bytes), &ed25519_dalek::Signature::from_bytes(&signature.0))
-        .map_err(|_error| SignatureError::Mismatch { domain: domain.0 })
+    PublicKey::from_bytes(public)?.verify(domain, bytes, signature)
 }

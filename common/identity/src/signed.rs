@@ -24,13 +24,13 @@ pub struct Signed<T> {
     signature: Signature,
 }
 
-/// The wire form `{1: bytes, 2: signature}`.
+/// The wire form `{1: bytes, 2: signature}`, borrowed so that neither way copies more than once.
 #[derive(Encode, Decode)]
 #[cbor(map)]
-struct Envelope {
-    #[n(1)]
+struct Envelope<'a> {
+    #[b(1)]
     #[cbor(with = "minicbor::bytes")]
-    bytes: Vec<u8>,
+    bytes: &'a [u8],
     #[n(2)]
     signature: Signature,
 }
@@ -79,7 +79,7 @@ impl<T: SignedRecord> Encode<()> for Signed<T> {
         e: &mut Encoder<W>,
         _context: &mut (),
     ) -> Result<(), encode::Error<W::Error>> {
-        e.encode(Envelope { bytes: self.bytes.clone(), signature: self.signature })?.ok()
+        e.encode(Envelope { bytes: &self.bytes, signature: self.signature })?.ok()
     }
 }
 
@@ -87,9 +87,9 @@ impl<'b, T: SignedRecord> Decode<'b, ()> for Signed<T> {
     fn decode(d: &mut Decoder<'b>, _context: &mut ()) -> Result<Self, decode::Error> {
         let position = d.position();
         let Envelope { bytes, signature } = d.decode()?;
-        let value = T::from_bytes(&bytes)
+        let value = T::from_bytes(bytes)
             .map_err(|error: RecordError| decode::Error::message(error.to_string()).at(position))?;
-        Ok(Self { value, bytes, signature })
+        Ok(Self { value, bytes: bytes.to_vec(), signature })
     }
 }
 
