@@ -1,0 +1,4 @@
+//! Every format at its own door: golden bytes, round trips, hostile bytes.
+
+mod formats;
+mod samples;

@@ -1,0 +1,178 @@
+//! One sample of every shape of every format; the golden files are made of these.
+
+use std::collections::BTreeMap;
+
+use cosmic_common::{
+    heads::Head,
+    id::{ChannelId, EntryId, Hash, Incarnation, LogId, ObjectId, PeerId, SpaceId},
+    time::Timestamp,
+};
+use cosmic_identity::key::SecretKey;
+
+use crate::{
+    message::{
+        bulk::BulkLength,
+        object::{ObjectAnswer, ObjectRequest, Whereabouts},
+        refusal::{Refusal, RefusalCode},
+        replica::{LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped},
+        shard::{ShardAnswer, ShardRequest},
+        space::{SessionId, SpaceFrame},
+    },
+    placement::{Holding, Placement},
+    receipt::{Held, Promise, Receipt},
+};
+
+pub(super) const SPACE: SpaceId = SpaceId::from_bytes([1; 32]);
+pub(super) const CHANNEL: ChannelId = ChannelId::from_bytes([2; 32]);
+pub(super) const LOG: LogId = LogId::from_bytes([3; 32]);
+pub(super) const OBJECT: ObjectId = ObjectId::from_bytes([5; 32]);
+pub(super) const LIFE: Incarnation = Incarnation::from_bytes([6; 16]);
+const SESSION: SessionId = SessionId([7; 16]);
+
+pub(super) fn head(seq: u64) -> Head {
+    Head { seq, entry: EntryId::from_bytes([4; 32]) }
+}
+
+/// A supernode's key for tests.
+pub(super) fn key(number: u8) -> SecretKey {
+    SecretKey::from_seed(&[number; 32])
+}
+
+pub(super) fn peer(number: u8) -> PeerId {
+    key(number).peer_id()
+}
+
+fn refusal() -> Refusal {
+    Refusal::new(RefusalCode::Busy, "64 uploads are under way here; try again in a second")
+}
+
+fn heads() -> SpaceHeads {
+    BTreeMap::from([(CHANNEL, BTreeMap::from([(LOG, head(9))]))])
+}
+
+pub(super) fn held() -> [Held; 3] {
+    [
+        Held::Log { space: SPACE, log: LOG, head: head(9) },
+        Held::Shard { object: OBJECT, index: 4, hash: Hash::from_bytes([8; 32]) },
+        Held::Object { object: OBJECT },
+    ]
+}
+
+pub(super) fn receipts() -> Vec<Receipt> {
+    held()
+        .into_iter()
+        .zip([Promise::Forwards, Promise::Keeps, Promise::Keeps])
+        .map(|(held, promise)| Receipt {
+            held,
+            promise,
+            holder: peer(1),
+            incarnation: LIFE,
+            ring: Hash::from_bytes([9; 32]),
+            time: Timestamp::from_unix_ms(1_760_000_000_000),
+        })
+        .collect()
+}
+
+pub(super) fn placements() -> Vec<Placement> {
+    let holding = |number| Holding { peer: peer(number), incarnation: LIFE };
+    vec![Placement {
+        object: OBJECT,
+        ring: Hash::from_bytes([9; 32]),
+        time: Timestamp::from_unix_ms(1_760_000_000_000),
+        holders: BTreeMap::from([(0, holding(1)), (5, holding(2))]),
+    }]
+}
+
+pub(super) fn space_frames() -> Vec<SpaceFrame> {
+    vec![
+        SpaceFrame::Challenge { nonce: [10; 32] },
+        SpaceFrame::Open { space: SPACE, proof: vec![1, 2, 3], credentials: vec![vec![4, 5], vec![6]] },
+        SpaceFrame::Opened { session: SESSION, incarnation: LIFE, source: peer(1) },
+        SpaceFrame::Sync(vec![1, 2, 3]),
+        SpaceFrame::Receipts(vec![vec![1], vec![2, 3]]),
+        SpaceFrame::Refused(refusal()),
+    ]
+}
+
+pub(super) fn replica_calls() -> Vec<ReplicaCall> {
+    let requests = vec![
+        ReplicaRequest::Append { space: SPACE, entries: vec![vec![1], vec![2, 3]] },
+        ReplicaRequest::Heads { space: SPACE, after: None },
+        ReplicaRequest::Heads { space: SPACE, after: Some(LogPlace { channel: CHANNEL, log: LOG }) },
+        ReplicaRequest::Range { space: SPACE, log: LOG, from: 3, to: 400, max_bytes: 1_000_000 },
+        ReplicaRequest::Membership { space: SPACE, known: BTreeMap::from([(LOG, head(2))]) },
+        ReplicaRequest::Attest { space: SPACE, logs: vec![LOG] },
+        ReplicaRequest::Subscribe { space: SPACE },
+        ReplicaRequest::Unsubscribe { subscription: 6 },
+        ReplicaRequest::Spaces { from: SPACE, to: SpaceId::from_bytes([2; 32]) },
+    ];
+    requests.into_iter().zip(1..).map(|(request, id)| ReplicaCall { id, request }).collect()
+}
+
+pub(super) fn replica_replies() -> Vec<ReplicaReply> {
+    let answers = vec![
+        ReplicaAnswer::Appended {
+            receipts: vec![vec![1, 2]],
+            stopped: vec![Stopped { index: 7, refusal: refusal() }],
+        },
+        ReplicaAnswer::Heads { heads: heads(), more: true },
+        ReplicaAnswer::Entries { entries: vec![vec![1, 2]], more: false },
+        ReplicaAnswer::Receipts(vec![vec![1, 2]]),
+        ReplicaAnswer::Subscribed,
+        ReplicaAnswer::Pushed(vec![vec![1, 2]]),
+        ReplicaAnswer::Ended,
+        ReplicaAnswer::Spaces { digests: BTreeMap::from([(SPACE, Hash::from_bytes([8; 32]))]), more: false },
+        ReplicaAnswer::Refused(refusal()),
+    ];
+    answers.into_iter().zip(1..).map(|(answer, id)| ReplicaReply { id, answer }).collect()
+}
+
+pub(super) fn object_requests() -> Vec<ObjectRequest> {
+    let (session, object) = (SESSION, OBJECT);
+    vec![
+        ObjectRequest::Put { session, object, length: BulkLength::new(4_194_304).unwrap() },
+        ObjectRequest::Get { session, object },
+        ObjectRequest::Status { session, object },
+        ObjectRequest::Have { session, objects: vec![OBJECT] },
+    ]
+}
+
+pub(super) fn object_answers() -> Vec<ObjectAnswer> {
+    vec![
+        ObjectAnswer::Send,
+        ObjectAnswer::Stored(Whereabouts { manifest: vec![1, 2, 3], receipts: vec![vec![4]] }),
+        ObjectAnswer::Follows { length: BulkLength::new(1).unwrap() },
+        ObjectAnswer::Had(vec![OBJECT]),
+        ObjectAnswer::Refused(refusal()),
+    ]
+}
+
+pub(super) fn shard_requests() -> Vec<ShardRequest> {
+    let length = BulkLength::new(1_398_102).unwrap();
+    let mut requests = vec![
+        ShardRequest::Put { space: SPACE, manifest: vec![1, 2], index: 3, owner: None, length },
+        ShardRequest::Put { space: SPACE, manifest: vec![1, 2], index: 3, owner: Some(peer(2)), length },
+        ShardRequest::Get { object: OBJECT, index: 3 },
+        ShardRequest::Which { object: OBJECT },
+        ShardRequest::GetPlacement { object: OBJECT },
+    ];
+    requests.extend(placements().into_iter().map(ShardRequest::PutPlacement));
+    requests
+}
+
+pub(super) fn shard_answers() -> Vec<ShardAnswer> {
+    let length = BulkLength::new(1_398_102).unwrap();
+    let mut answers = vec![
+        ShardAnswer::Kept { receipt: vec![1, 2, 3] },
+        ShardAnswer::Follows { manifest: vec![1, 2], length },
+        ShardAnswer::Held {
+            manifest: vec![1, 2],
+            indices: [0, 5].into_iter().collect(),
+            receipts: vec![vec![1], vec![2]],
+        },
+        ShardAnswer::Placement(None),
+        ShardAnswer::Refused(refusal()),
+    ];
+    answers.extend(placements().into_iter().map(|placement| ShardAnswer::Placement(Some(placement))));
+    answers
+}
