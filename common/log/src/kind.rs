@@ -2,71 +2,93 @@
 
 use minicbor::{Decode, Encode};
 
-/// The kind of an entry; it says whether the body is sealed or clear.
+/// What an entry is: it decides who may write it and whether its body is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Kind {
-    /// The first entry of a log, clear: who writes where, by which delegation.
+    /// Entry 0 of every log: which writer, space, channel and incarnation it belongs to.
     #[n(0)]
     Open,
-    /// Changes of documents, sealed.
+    /// Changes to documents.
     #[n(1)]
     Change,
-    /// Documents as they stand, sealed; it covers the entries named in its clear field.
+    /// Documents as they are, in place of the entries it covers.
     #[n(2)]
     Snapshot,
-    /// A membership record, clear.
+    /// A membership record: genesis, delegation, revocation, KEM key, fork proof.
     #[n(3)]
     Membership,
-    /// A new key epoch, clear: parents and a commitment, no secret.
+    /// A new key epoch.
     #[n(4)]
     Epoch,
-    /// An epoch's secret for one recipient; the record is clear, the secret in it is sealed.
+    /// An epoch's secret, sealed to one recipient.
     #[n(5)]
     Copy,
-    /// Heads this writer has stored, clear.
+    /// What its writer has received, so that others may compact.
     #[n(6)]
     Acknowledgement,
-    /// A file, sealed; the objects it needs stand in the clear field.
+    /// A file's name, size and chunks.
     #[n(7)]
     File,
-    /// Removal of the targets named in the clear field.
+    /// The end of other entries' bodies.
     #[n(8)]
     Tombstone,
 }
 
 impl Kind {
-    /// Whether the body can only be read by members of the space.
+    const ALL: [Self; 9] = [
+        Self::Open,
+        Self::Change,
+        Self::Snapshot,
+        Self::Membership,
+        Self::Epoch,
+        Self::Copy,
+        Self::Acknowledgement,
+        Self::File,
+        Self::Tombstone,
+    ];
+
+    /// Whether the body is sealed under a key epoch, and so the header must name one.
     #[must_use]
     pub const fn is_sealed(self) -> bool {
         matches!(self, Self::Change | Self::Snapshot | Self::File)
     }
 
-    /// Whether entries of this kind stand in the membership channel and nowhere else (open entries stand in both).
+    /// The kind of this number on the wire.
     #[must_use]
-    pub const fn is_membership(self) -> bool {
-        matches!(self, Self::Membership | Self::Epoch | Self::Copy)
+    pub fn from_number(number: u64) -> Option<Self> {
+        usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied())
     }
 }
 
-/// How soon an entry should travel.
+/// How urgent an entry is, the most urgent first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Priority {
-    /// Who is here, what is being typed.
+    /// Who is there and where their cursor is.
     #[n(0)]
     Presence,
     /// Somebody waits for it.
     #[n(1)]
     Interactive,
-    /// Ordinary changes.
+    /// Ordinary work.
     #[default]
     #[n(2)]
     Normal,
-    /// May wait for a better moment.
+    /// Work nobody waits for; deferred on metered links.
     #[n(3)]
     Background,
-    /// Large and patient.
+    /// Large imports; deferred on metered links.
     #[n(4)]
     Bulk,
+}
+
+impl Priority {
+    const ALL: [Self; 5] = [Self::Presence, Self::Interactive, Self::Normal, Self::Background, Self::Bulk];
+
+    /// The priority of this number on the wire.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied())
+    }
 }
