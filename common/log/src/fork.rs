@@ -1,93 +1,99 @@
-//! Proof that a writer gave one place in its log to two entries.
+//! Forks: two entries in one place of one log prove that a writer broke the chain.
 
 use cosmic_common::{
     id::{EntryId, LogId, WriterId},
     limit::HEADER_MAX_BYTES,
     record::Record,
 };
-use cosmic_identity::signature::{PublicKey, Signature};
+use cosmic_identity::signature::{Signature, SignatureError};
 use minicbor::{Decode, Encode};
 
-use crate::{
-    entry::{ENTRY_DOMAIN, Entry},
-    header::{Core, Header},
-    refusal::Refusal,
-};
+use crate::entry::{Entry, Error};
 
-/// Two signed headers with one log and one number. The one with the lower id counts, and so stands first.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+/// Two signed headers with one log and sequence number; the one with the lower id comes first.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ForkProof {
     #[n(1)]
-    first: Header,
+    #[cbor(with = "minicbor::bytes")]
+    lower: Vec<u8>,
     #[n(2)]
-    first_signature: Signature,
+    lower_signature: Signature,
     #[n(3)]
-    second: Header,
+    #[cbor(with = "minicbor::bytes")]
+    higher: Vec<u8>,
     #[n(4)]
-    second_signature: Signature,
+    higher_signature: Signature,
 }
 
 impl Record for ForkProof {
     const NAME: &'static str = "fork proof";
-    /// Two headers, two signatures, their heads and hashes.
-    const LIMIT: usize = 2 * HEADER_MAX_BYTES + 512;
+    const LIMIT: usize = 2 * HEADER_MAX_BYTES + 256;
 }
 
-/// What a fork proof proves.
+/// Why a fork proof proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ForkError {
+    /// One of the headers is malformed.
+    #[error("a header in the fork proof is malformed")]
+    Header(#[from] Error),
+    /// The headers do not compete for one place, or stand in the wrong order.
+    #[error("the two headers do not name one place in one log, in the order of their ids")]
+    NoFork,
+    /// The writer did not sign both.
+    #[error("the writer did not sign both headers")]
+    Signature(#[from] SignatureError),
+}
+
+/// A proven fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fork {
-    /// The log that forked; its incarnation is closed.
+    /// The log.
     pub log: LogId,
-    /// The place that was given twice; everything before it stays valid.
+    /// The place with two entries.
     pub seq: u64,
-    /// The entry that counts there: the one with the lower id.
+    /// The entry that counts: the one with the lower id.
     pub counts: EntryId,
-    /// The entry that is kept aside, with all that follows it.
+    /// The entry that is kept aside.
     pub aside: EntryId,
 }
 
 impl ForkProof {
-    /// The proof that two entries make. Their signatures are not looked at.
-    ///
-    /// # Errors
-    /// [`Refusal::NoFork`] if they are one entry, or have different places.
-    pub fn between(ours: &Entry, theirs: &Entry) -> Result<Self, Refusal> {
-        let place = |entry: &Entry| (entry.core().log, entry.core().seq);
-        if place(ours) != place(theirs) || ours.id() == theirs.id() {
-            return Err(Refusal::NoFork);
+    /// The proof from two entries, or nothing if they do not compete. Signatures are not looked at.
+    #[must_use]
+    pub fn between(one: &Entry, other: &Entry) -> Option<Self> {
+        let (a, b) = (one.core(), other.core());
+        if a.log != b.log || a.seq != b.seq || one.id() == other.id() {
+            return None;
         }
-        let (first, second) = if ours.id() < theirs.id() { (ours, theirs) } else { (theirs, ours) };
-        Ok(Self {
-            first: first.header(),
-            first_signature: *first.signature(),
-            second: second.header(),
-            second_signature: *second.signature(),
+        let (lower, higher) = if one.id() < other.id() { (one, other) } else { (other, one) };
+        Some(Self {
+            lower: lower.header_bytes().to_vec(),
+            lower_signature: *lower.signature(),
+            higher: higher.header_bytes().to_vec(),
+            higher_signature: *higher.signature(),
         })
     }
 
-    /// The log that the proof speaks of, to find its writer; nothing is verified.
+    /// What is proven, if `writer` really signed both.
     ///
     /// # Errors
-    /// [`Refusal::Record`] if the first header cannot be read.
-    pub fn unverified_log(&self) -> Result<LogId, Refusal> {
-        Ok(Core::from_bytes(&self.first.core)?.log)
+    /// [`ForkError`] if this is no proof against `writer`.
+    pub fn verify(&self, writer: &WriterId) -> Result<Fork, ForkError> {
+        let lower = Entry::from_parts(self.lower.clone(), self.lower_signature)?;
+        let higher = Entry::from_parts(self.higher.clone(), self.higher_signature)?;
+        let (a, b) = (lower.core(), higher.core());
+        if a.log != b.log || a.seq != b.seq || lower.id() >= higher.id() {
+            return Err(ForkError::NoFork);
+        }
+        lower.verify_signature(writer)?;
+        higher.verify_signature(writer)?;
+        Ok(Fork { log: a.log, seq: a.seq, counts: lower.id(), aside: higher.id() })
     }
 
-    /// What is proven, if `writer`, who must be the writer of that log, signed both.
-    ///
-    /// # Errors
-    /// [`Refusal`] if it proves nothing.
-    pub fn verify(&self, writer: &WriterId) -> Result<Fork, Refusal> {
-        let Core { log, seq, .. } = Core::from_bytes(&self.first.core)?;
-        let other = Core::from_bytes(&self.second.core)?;
-        let (counts, aside) = (self.first.id(), self.second.id());
-        if (log, seq) != (other.log, other.seq) || counts >= aside {
-            return Err(Refusal::NoFork);
-        }
-        let key = PublicKey::from_bytes(writer.as_bytes())?;
-        key.verify(ENTRY_DOMAIN, counts.as_bytes(), &self.first_signature)?;
-        key.verify(ENTRY_DOMAIN, aside.as_bytes(), &self.second_signature)?;
-        Ok(Fork { log, seq, counts, aside })
+    /// The log both headers name, without verifying anything.
+    #[must_use]
+    pub fn log(&self) -> Option<LogId> {
+        Entry::from_parts(self.lower.clone(), self.lower_signature).ok().map(|entry| entry.core().log)
     }
 }

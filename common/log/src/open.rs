@@ -1,4 +1,4 @@
-//! The clear body of entry 0: whose log it is, and where.
+//! The first entry of a log: whose it is, where, and by which delegation.
 
 use cosmic_common::{
     hash,
@@ -7,35 +7,34 @@ use cosmic_common::{
 };
 use minicbor::{Decode, Encode};
 
-/// What a log's first entry says. The log's id is a hash of it, so nobody can open another's log.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+/// The clear body of entry 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Open {
-    /// The space the log belongs to.
+    /// The space.
     #[n(1)]
     pub space: SpaceId,
-    /// Who writes it, and whose key signs every entry.
+    /// Whose key signs the log.
     #[n(2)]
     pub writer: WriterId,
-    /// The channel it is part of.
+    /// The channel.
     #[n(3)]
     pub channel: ChannelId,
-    /// The life of the writer's data it was written in.
+    /// The life of the writer's data that this log belongs to.
     #[n(4)]
     pub incarnation: Incarnation,
-    /// The membership entry that gives the writer its rights; none for the root of the space.
+    /// The entry with the delegation the writer acts under; none for the root of the space.
     #[n(5)]
     pub delegation: Option<EntryId>,
 }
 
 impl Record for Open {
     const NAME: &'static str = "open";
-    /// Five ids with their heads, and room for fields of later minor versions.
-    const LIMIT: usize = 512;
+    const LIMIT: usize = 256;
 }
 
 impl Open {
-    /// The id of the log; the delegation is not part of it.
+    /// The log this opens: the hash of everything that names it.
     #[must_use]
     pub fn log_id(&self) -> LogId {
         LogId::from_bytes(hash::derive(

@@ -1,1 +1,1 @@
-//! Logs, tried at their own doors.
+
