@@ -3,6 +3,8 @@
 use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES, record::RecordError};
 use cosmic_identity::signature::SignatureError;
 
+use crate::quota::Ceiling;
+
 /// Why something was not counted, kept or accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,5 +30,40 @@ pub enum Error {
     AnothersReceipt {
         /// Whose name it bears.
         holder: PeerId,
+    },
+    /// A receipt of somebody who is no current member.
+    #[error("{} is no current member of the ring", holder.short())]
+    NotAMember {
+        /// Who signed it.
+        holder: PeerId,
+    },
+    /// A receipt for something else than what is counted.
+    #[error("the receipt of {} is for something else", holder.short())]
+    Foreign {
+        /// Who signed it.
+        holder: PeerId,
+    },
+    /// A receipt for bytes that are not the shard's.
+    #[error("{} signed for a shard {index} that is not the object's", holder.short())]
+    WrongShard {
+        /// Who signed it.
+        holder: PeerId,
+        /// Which shard.
+        index: u8,
+    },
+    /// A space would keep more than it may.
+    #[error(
+        "the space keeps {used} bytes of {ceiling} here and may keep {limit}; {bytes} more do not fit. Delete something, \
+         or ask the operator for a larger quota"
+    )]
+    OverQuota {
+        /// Which limit.
+        ceiling: Ceiling,
+        /// Bytes kept.
+        used: u64,
+        /// Bytes that were to come.
+        bytes: u64,
+        /// Bytes that are allowed.
+        limit: u64,
     },
 }

@@ -134,8 +134,8 @@ impl Indices {
 
     /// How many there are.
     #[must_use]
-    pub const fn len(self) -> u32 {
-        self.0.count_ones()
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
     }
 
     /// Whether there is none.

@@ -51,6 +51,8 @@ fn golden_bytes_of_version_1() {
         samples::receipts().into_iter().map(|receipt| receipt.sign(&samples::key(1)).unwrap()).collect();
     golden("signed-receipt.v1.hex", &signed);
     golden("placement.v1.hex", &samples::placements());
+    golden("quota.v1.hex", &samples::quotas());
+    golden("usage.v1.hex", &samples::usages());
     golden("space-frame.v1.hex", &samples::space_frames());
     golden("replica-call.v1.hex", &samples::replica_calls());
     golden("replica-reply.v1.hex", &samples::replica_replies());
@@ -138,7 +140,7 @@ proptest! {
         let mut set: Indices = numbers.iter().rev().copied().collect();
         set.insert(beyond);
         prop_assert_eq!(set.iter().collect::<Vec<_>>(), numbers.iter().copied().collect::<Vec<_>>());
-        prop_assert_eq!(set.len() as usize, numbers.len());
+        prop_assert_eq!(set.len(), numbers.len());
         prop_assert!(!set.contains(beyond));
     }
 

@@ -19,6 +19,7 @@ use crate::{
         space::{SessionId, SpaceFrame},
     },
     placement::{Holding, Placement},
+    quota::{Quota, Usage},
     receipt::{Held, Promise, Receipt},
 };
 
@@ -71,6 +72,14 @@ pub(super) fn receipts() -> Vec<Receipt> {
             time: Timestamp::from_unix_ms(1_760_000_000_000),
         })
         .collect()
+}
+
+pub(super) fn quotas() -> Vec<Quota> {
+    vec![Quota::default()]
+}
+
+pub(super) fn usages() -> Vec<Usage> {
+    vec![Usage { entries: 3, entry_bytes: 1_800, shards: 2, shard_bytes: 2_796_204 }]
 }
 
 pub(super) fn placements() -> Vec<Placement> {
