@@ -81,6 +81,15 @@ pub(crate) fn without_peer(mut address: Multiaddr, peer: &PeerId) -> Option<Mult
     Some(address)
 }
 
+/// The address without any trailing `/p2p/…`, which libp2p adds to what it has dialed.
+pub(crate) fn bare(address: &Multiaddr) -> Multiaddr {
+    let mut address = address.clone();
+    if matches!(address.iter().last(), Some(Part::P2p(_))) {
+        address.pop();
+    }
+    address
+}
+
 /// The house's name of a libp2p peer, which is its Ed25519 public key; `None` for other key types.
 pub(crate) fn to_peer(peer: &libp2p::PeerId) -> Option<PeerId> {
     // An Ed25519 peer id is the identity multihash (code 0) of the protobuf of its public key.

@@ -1,9 +1,12 @@
 //! The network: one libp2p swarm, framed streams over QUIC and TCP, and a network in memory for tests.
 //!
-//! [`spawn`] starts an actor that owns the swarm alone and gives a [`Handle`]; streams bypass the actor
-//! once they are open. The room carries opaque bytes: what they mean is the houses' matter.
+//! [`bind`] gives a [`Handle`] and an [`Actor`] that owns the swarm alone and that the house runs as a task;
+//! streams bypass the actor once they are open. The room carries opaque bytes: what they mean is the houses' matter.
 
+mod actor;
 mod address;
+mod behaviour;
+mod book;
 mod command;
 mod config;
 mod directory;
@@ -13,11 +16,15 @@ mod handle;
 mod incoming;
 mod memory;
 mod metrics;
+mod peers;
+mod queries;
 mod stream;
+mod streams;
 
 #[cfg(test)]
 mod tests;
 
+pub use actor::{Actor, Options, bind};
 pub use address::Transport;
 pub use config::Config;
 pub use directory::{KEY_MAX_BYTES, RefuseAll, VALUE_MAX_BYTES, Validator};

@@ -2,17 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES, protocol::Protocol};
+use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES};
 
-use crate::{
-    Direction, Error, Event, Events, FRAME_MAX_BYTES, Handle, Incoming, MemoryNetwork, RefuseAll, Stream,
-};
-
-const ECHO: Protocol = Protocol::new("/cosmic/echo/1");
-const QUIET: Protocol = Protocol::new("/cosmic/quiet/1");
-const UNKNOWN: Protocol = Protocol::new("/cosmic/unknown/1");
-/// Nothing in this suite takes long; a test that reaches this has hung.
-const SOON: Duration = Duration::from_secs(20);
+use super::{ECHO, QUIET, SOON, UNKNOWN, connected, disconnected, start};
+use crate::{Config, Direction, Error, FRAME_MAX_BYTES, Handle, Incoming, MemoryNetwork, RefuseAll, Stream};
 
 /// Two peers that know each other's addresses.
 struct Pair {
@@ -24,6 +17,20 @@ async fn memory() -> Pair {
     let network = MemoryNetwork::new();
     let join = |byte: u8| network.join(PeerId::from_bytes([byte; 32]), &[ECHO, QUIET], Arc::new(RefuseAll));
     acquainted(join(1), join(2)).await
+}
+
+async fn quic() -> Pair {
+    sockets("/ip4/127.0.0.1/udp/0/quic-v1").await
+}
+
+async fn tcp() -> Pair {
+    sockets("/ip4/127.0.0.1/tcp/0").await
+}
+
+async fn sockets(listen: &str) -> Pair {
+    let config = Config { listen: vec![listen.parse().unwrap()], ..Config::default() };
+    let (near, far) = (start(1, config.clone()).await, start(2, config).await);
+    acquainted(near, far).await
 }
 
 async fn acquainted(near: Handle, far: Handle) -> Pair {
@@ -50,6 +57,12 @@ macro_rules! suite {
     ($($case:ident),+ $(,)?) => {
         mod over_memory {
             $(#[tokio::test] async fn $case() { super::$case(super::memory().await).await; })+
+        }
+        mod over_quic {
+            $(#[tokio::test] async fn $case() { super::$case(super::quic().await).await; })+
+        }
+        mod over_tcp {
+            $(#[tokio::test] async fn $case() { super::$case(super::tcp().await).await; })+
         }
     };
 }
@@ -278,24 +291,4 @@ async fn disconnecting_ends_streams_and_tells_both(pair: Pair) {
     assert_eq!(disconnected(&mut near_events).await, far);
     assert_eq!(disconnected(&mut far_events).await, near);
     assert_eq!(pair.near.connected().await.unwrap(), []);
-}
-
-async fn connected(events: &mut Events) -> (PeerId, Direction) {
-    loop {
-        if let Event::Connected { peer, direction, .. } = next(events).await {
-            return (peer, direction);
-        }
-    }
-}
-
-async fn disconnected(events: &mut Events) -> PeerId {
-    loop {
-        if let Event::Disconnected { peer, .. } = next(events).await {
-            return peer;
-        }
-    }
-}
-
-async fn next(events: &mut Events) -> Event {
-    tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap()
 }

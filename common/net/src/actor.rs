@@ -1,0 +1,361 @@
+//! The actor: owns the swarm alone, performs what handles ask and tells what happened.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
+use cosmic_identity::key::SecretKey;
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use libp2p::{
+    Swarm,
+    core::transport::ListenerId,
+    identity::Keypair,
+    swarm::{
+        ConnectionId, DialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::{
+    address::{dialable, from_peer, to_multiaddr},
+    behaviour::{self, Behaviour, BehaviourEvent},
+    command::{COMMANDS_MAX, Command, Reply, answer},
+    config::Config,
+    directory::Validator,
+    error::Error,
+    event::{EVENTS_MAX, Event},
+    handle::{Backend, Handle},
+    incoming::Inlets,
+    metrics::{DialOutcome, Metrics},
+    peers::{Failed, Peers, Want},
+    queries::Queries,
+    stream::Stream,
+    streams::Opening,
+};
+
+mod events;
+
+/// A surplus connection may still be chosen by a peer that has not seen the better one; by then it has.
+const SURPLUS_GRACE: Duration = Duration::from_secs(2);
+/// How long shutting down waits for connections to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a process brings to its network.
+pub struct Options<'a> {
+    /// The device key, which is the network identity.
+    pub key: &'a SecretKey,
+    /// The settings.
+    pub config: Config,
+    /// The protocols others may open streams of.
+    pub protocols: &'a [Protocol],
+    /// Who judges directory records.
+    pub validator: Arc<dyn Validator>,
+    /// Where the network counts.
+    pub metrics: Metrics,
+}
+
+/// The owner of the swarm; [`run`](Self::run) is a task of the house.
+pub struct Actor {
+    swarm: Swarm<Behaviour>,
+    config: Config,
+    commands: mpsc::Receiver<Command>,
+    events: broadcast::Sender<Event>,
+    listening: watch::Sender<Vec<Address>>,
+    metrics: Metrics,
+    peers: Peers<Waiter>,
+    queries: Queries,
+    timers: FuturesUnordered<Pin<Box<dyn Future<Output = Timer> + Send>>>,
+}
+
+/// Who waits for a connection.
+#[derive(Debug)]
+enum Waiter {
+    Connect(Reply<()>),
+    Open(Protocol, Reply<Stream>),
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy)]
+enum Timer {
+    HeadStartOver(PeerId),
+    SurplusDue(PeerId),
+}
+
+/// Binds every listening address and gives the handle, and the actor that has to be run.
+///
+/// # Errors
+/// [`Error::Identity`], [`Error::Transport`], [`Error::Address`], or [`Error::Listen`] when a port is taken.
+pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
+    let Options { key, config, protocols, validator, metrics } = options;
+    let peer = key.peer_id();
+    let keypair =
+        Keypair::ed25519_from_bytes(*key.seed()).map_err(|cause| Error::Identity(Error::shared(cause)))?;
+    let (inlets, incoming) = Inlets::new(protocols, &metrics);
+    let swarm = behaviour::swarm(keypair, &config, inlets, metrics.clone())?;
+    let (commands, queue) = mpsc::channel(COMMANDS_MAX);
+    let (events, _) = broadcast::channel(EVENTS_MAX);
+    let (listening, listening_now) = watch::channel(Vec::new());
+    let subscribe = events.downgrade();
+    let mut actor = Actor {
+        swarm,
+        peers: Peers::new(peer, config.prefer),
+        config,
+        commands: queue,
+        events,
+        listening,
+        metrics,
+        queries: Queries::new(validator),
+        timers: FuturesUnordered::new(),
+    };
+    actor.listen().await?;
+    Ok((Handle::new(peer, Backend::Swarm(commands), incoming, subscribe, listening_now), actor))
+}
+
+impl Actor {
+    /// Works until `shutdown` is done or every handle is gone, then says goodbye to the peers.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()> + Send) {
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => break,
+                },
+                event = self.swarm.select_next_some() => self.on_event(event),
+                Some(timer) = self.timers.next() => self.on_timer(timer),
+            }
+        }
+        self.say_goodbye().await;
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::AddAddresses { peer, addresses, reply } => {
+                self.peers.book.add(peer, dialable(&peer, &addresses));
+                answer(reply, Ok(()));
+            }
+            Command::AddExternalAddress { address, reply } => {
+                answer(reply, to_multiaddr(&address).map(|address| self.swarm.add_external_address(address)));
+            }
+            Command::Connect { peer, addresses, reply } => {
+                self.peers.book.add(peer, dialable(&peer, &addresses));
+                self.want(peer, Waiter::Connect(reply));
+            }
+            Command::Open { peer, protocol, reply } => self.want(peer, Waiter::Open(protocol, reply)),
+            Command::Disconnect { peer, reply } => {
+                if let Some(peer) = from_peer(&peer)
+                    && self.swarm.disconnect_peer_id(peer).is_err()
+                {
+                    tracing::trace!("the peer was not connected");
+                }
+                answer(reply, Ok(()));
+            }
+            Command::Connected { reply } => answer(reply, Ok(self.peers.connected().collect())),
+            Command::Bootstrap { reply } => {
+                self.queries.bootstrap(&mut self.swarm.behaviour_mut().directory, reply);
+            }
+            Command::Publish { key, value, reply } => {
+                self.queries.publish(&mut self.swarm.behaviour_mut().directory, key, value, reply);
+            }
+            Command::Find { key, reply } => {
+                self.queries.find(&mut self.swarm.behaviour_mut().directory, key, reply);
+            }
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::HeadStartOver(peer) => {
+                if let Some(addresses) = self.peers.head_start_over(&peer) {
+                    self.dial(peer, addresses);
+                }
+            }
+            Timer::SurplusDue(peer) => self.close_surplus(peer),
+        }
+    }
+
+    /// Serves somebody at once, or when the shared dial has succeeded.
+    fn want(&mut self, peer: PeerId, waiter: Waiter) {
+        if self.peers.is_local(&peer) {
+            return waiter.refuse(Error::OwnPeer);
+        }
+        match self.peers.want(peer, waiter) {
+            Want::Connected(waiter, connection) => self.serve(peer, connection, waiter),
+            Want::Dial(addresses) => self.dial(peer, addresses),
+            Want::Join => {}
+            Want::Busy(waiter) => {
+                waiter.refuse(Error::Busy { queue: "the list of those who wait for dials" })
+            }
+        }
+    }
+
+    fn serve(&mut self, peer: PeerId, connection: ConnectionId, waiter: Waiter) {
+        match waiter {
+            Waiter::Connect(reply) => answer(reply, Ok(())),
+            // Who has left by now must not get a stream that nobody would ever read.
+            Waiter::Open(_, reply) if reply.is_closed() => {}
+            Waiter::Open(protocol, reply) => {
+                if let Some(peer) = from_peer(&peer) {
+                    let opening = Opening { protocol, reply };
+                    self.swarm.behaviour_mut().streams.open(peer, connection, opening);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, peer: PeerId, addresses: Vec<libp2p::Multiaddr>) {
+        let mut addresses = addresses;
+        loop {
+            let Some(named) = from_peer(&peer) else {
+                let cause = std::io::Error::other("its id is not a point of the curve");
+                return self.dials_failed(peer, Error::Unreachable { peer, source: Error::shared(cause) });
+            };
+            let from_directory = addresses.is_empty();
+            let options = DialOpts::peer_id(named).condition(PeerCondition::Always).addresses(addresses);
+            let options =
+                if from_directory { options.extend_addresses_through_behaviour() } else { options }.build();
+            let dial = options.connection_id();
+            self.peers.dialing(peer, dial);
+            let Err(error) = self.swarm.dial(options) else { break };
+            match self.on_dial_failed(peer, dial, error) {
+                Some(next) => addresses = next,
+                None => return,
+            }
+        }
+        if self.peers.has_later(&peer) {
+            self.after(self.config.head_start(), Timer::HeadStartOver(peer));
+        }
+    }
+
+    /// What to dial next, if anything.
+    fn on_dial_failed(
+        &mut self,
+        peer: PeerId,
+        dial: ConnectionId,
+        error: DialError,
+    ) -> Option<Vec<libp2p::Multiaddr>> {
+        self.metrics.dialed(DialOutcome::Failed);
+        if let DialError::Transport(attempts) = &error {
+            for (address, _) in attempts {
+                self.peers.book.failed(&peer, &crate::address::bare(address));
+            }
+        }
+        match self.peers.failed(&peer, dial) {
+            Failed::Dial(addresses) => return Some(addresses),
+            Failed::Wait => {}
+            Failed::Refuse(waiters) => {
+                let error = match error {
+                    DialError::NoAddresses => Error::NoAddress { peer },
+                    other => Error::Unreachable { peer, source: Error::shared(other) },
+                };
+                waiters.into_iter().for_each(|waiter| waiter.refuse(error.clone()));
+            }
+        }
+        None
+    }
+
+    fn dials_failed(&mut self, peer: PeerId, error: Error) {
+        for waiter in self.peers.give_up(&peer) {
+            waiter.refuse(error.clone());
+        }
+    }
+
+    /// Closes the worse connections to a peer as soon as they carry no stream.
+    fn close_surplus(&mut self, peer: PeerId) {
+        let mut busy = false;
+        for connection in self.peers.surplus(&peer) {
+            if self.swarm.behaviour().streams.streams(connection) == 0 {
+                self.swarm.close_connection(connection);
+            } else {
+                busy = true;
+            }
+        }
+        if busy {
+            self.after(SURPLUS_GRACE, Timer::SurplusDue(peer));
+        }
+    }
+
+    fn after(&self, duration: Duration, timer: Timer) {
+        self.timers.push(Box::pin(async move {
+            tokio::time::sleep(duration).await;
+            timer
+        }));
+    }
+
+    /// Binds all listening addresses and waits until each knows its port.
+    async fn listen(&mut self) -> Result<(), Error> {
+        for external in self.config.external.clone() {
+            self.swarm.add_external_address(to_multiaddr(&external)?);
+        }
+        let mut unbound: Vec<(ListenerId, Address)> = Vec::new();
+        for address in self.config.listen.clone() {
+            let bound = self.swarm.listen_on(to_multiaddr(&address)?);
+            let listener = bound
+                .map_err(|cause| Error::Listen { address: address.clone(), source: Error::shared(cause) })?;
+            unbound.push((listener, address));
+        }
+        while !unbound.is_empty() {
+            let event = self.swarm.select_next_some().await;
+            match &event {
+                SwarmEvent::NewListenAddr { listener_id, .. } => unbound.retain(|(id, _)| id != listener_id),
+                SwarmEvent::ListenerClosed { listener_id, reason: Err(cause), .. } => {
+                    let source = Error::shared(std::io::Error::new(cause.kind(), cause.to_string()));
+                    if let Some((_, address)) = unbound.iter().find(|(id, _)| id == listener_id) {
+                        return Err(Error::Listen { address: address.clone(), source });
+                    }
+                }
+                _ => {}
+            }
+            self.on_event(event);
+        }
+        Ok(())
+    }
+
+    /// Closes all connections in order, so that peers need not wait for a timeout to notice.
+    async fn say_goodbye(mut self) {
+        let connected: Vec<PeerId> = self.peers.connected().collect();
+        for peer in connected.iter().filter_map(from_peer) {
+            if self.swarm.disconnect_peer_id(peer).is_err() {
+                tracing::trace!("the peer left first");
+            }
+        }
+        let last = async {
+            while self.peers.connected().next().is_some() {
+                let event = self.swarm.select_next_some().await;
+                self.on_event(event);
+            }
+        };
+        if tokio::time::timeout(GOODBYE, last).await.is_err() {
+            tracing::debug!("some connections did not close in time");
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::trace!("nobody listens to the events of the network");
+        }
+    }
+}
+
+impl Waiter {
+    fn refuse(self, error: Error) {
+        match self {
+            Self::Connect(reply) => answer(reply, Err(error)),
+            Self::Open(_, reply) => answer(reply, Err(error)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actor").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+//! What the swarm tells the actor.
+
+use libp2p::{
+    Multiaddr, core::ConnectedPoint, identify, kad, multiaddr::Protocol as Part, ping, swarm::ConnectionError,
+};
+
+use super::{Actor, Behaviour, BehaviourEvent, ConnectionId, Event, SURPLUS_GRACE, SwarmEvent, Timer};
+use crate::{
+    address::{bare, from_multiaddr, to_peer, transport},
+    behaviour::DIRECTORY,
+    event::Direction,
+    metrics::DialOutcome,
+    peers::Connection,
+};
+
+type FromSwarm = SwarmEvent<BehaviourEvent>;
+
+impl Actor {
+    pub(super) fn on_event(&mut self, event: FromSwarm) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.on_established(&peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+                self.on_closed(&peer_id, connection_id, cause.as_ref());
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id: Some(peer), error } => {
+                if let Some(peer) = to_peer(&peer)
+                    && let Some(next) = self.on_dial_failed(peer, connection_id, error)
+                {
+                    self.dial(peer, next);
+                }
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                tracing::debug!(from = %send_back_addr, %error, "refused a connection");
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                tracing::info!(%address, "listening");
+                self.tell_listening();
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                tracing::info!(%address, "no longer listening");
+                self.tell_listening();
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
+            SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
+                tracing::error!(%error, "a listener has stopped; restart the process");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_established(&mut self, peer: &libp2p::PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
+        // The streams behaviour refuses every other kind of key.
+        let Some(peer) = to_peer(peer) else { return };
+        let (direction, address) = match endpoint {
+            ConnectedPoint::Dialer { address, .. } => (Direction::Outbound, address),
+            ConnectedPoint::Listener { send_back_addr, .. } => (Direction::Inbound, send_back_addr),
+        };
+        self.metrics.connected();
+        if direction == Direction::Outbound {
+            self.metrics.dialed(DialOutcome::Connected);
+        }
+        let connection = Connection { id, address: bare(address), direction };
+        let told = from_multiaddr(&connection.address);
+        let established = self.peers.established(peer, connection);
+        for waiter in established.waiters {
+            self.serve(peer, id, waiter);
+        }
+        if established.surplus {
+            self.after(SURPLUS_GRACE, Timer::SurplusDue(peer));
+        }
+        if established.first
+            && let Some(address) = told
+        {
+            tracing::debug!(peer = %peer.short(), %address, "connected");
+            self.tell(Event::Connected { peer, address, direction });
+        }
+    }
+
+    fn on_closed(&mut self, peer: &libp2p::PeerId, id: ConnectionId, cause: Option<&ConnectionError>) {
+        let Some(peer) = to_peer(peer) else { return };
+        self.metrics.disconnected();
+        if let Some(gone) = self.peers.closed(&peer, id)
+            && let Some(address) = from_multiaddr(&gone.address)
+        {
+            let cause = cause.map(ToString::to_string);
+            tracing::debug!(peer = %peer.short(), cause, "disconnected");
+            self.tell(Event::Disconnected { peer, address, direction: gone.direction });
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Identify(
+                identify::Event::Received { peer_id, info, .. }
+                | identify::Event::Pushed { peer_id, info, .. },
+            ) => self.on_introduction(&peer_id, info),
+            BehaviourEvent::Ping(ping::Event { connection, result: Err(ping::Failure::Timeout), .. }) => {
+                // A connection that answers no ping in 20 s is dead, even if the system still believes in it.
+                self.swarm.close_connection(connection);
+            }
+            BehaviourEvent::Directory(event) => {
+                let Behaviour { directory, .. } = self.swarm.behaviour_mut();
+                self.queries.on_event(directory, event);
+            }
+            BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_) => {}
+            BehaviourEvent::Limits(never) | BehaviourEvent::Streams(never) => match never {},
+        }
+    }
+
+    /// A peer told where it listens: worth knowing, but only of itself and only what can be dialed.
+    fn on_introduction(&mut self, named: &libp2p::PeerId, info: identify::Info) {
+        let Some(peer) = to_peer(named) else { return };
+        let nearby = is_loopback(&info.observed_addr);
+        let usable = |address: &Multiaddr| transport(address).is_some() && (nearby || !is_loopback(address));
+        let mut addresses: Vec<Multiaddr> = info.listen_addrs.iter().map(bare).filter(usable).collect();
+        addresses.truncate(cosmic_common::limit::ADDRESSES_MAX);
+        if addresses.is_empty() {
+            return;
+        }
+        if info.protocols.contains(&DIRECTORY) {
+            let directory: &mut kad::Behaviour<_> = &mut self.swarm.behaviour_mut().directory;
+            for address in &addresses {
+                directory.add_address(named, address.clone());
+            }
+        }
+        self.peers.book.add(peer, addresses.iter().cloned());
+        let addresses = addresses.iter().filter_map(from_multiaddr).collect();
+        self.tell(Event::AddressesTold { peer, addresses });
+    }
+
+    fn tell_listening(&self) {
+        self.listening.send_replace(self.swarm.listeners().filter_map(from_multiaddr).collect());
+    }
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    address.iter().any(|part| match part {
+        Part::Ip4(ip) => ip.is_loopback(),
+        Part::Ip6(ip) => ip.is_loopback(),
+        _ => false,
+    })
+}

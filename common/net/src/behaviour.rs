@@ -1,0 +1,113 @@
+//! What the swarm does beside carrying streams: limits, liveness, introductions, the directory.
+
+use std::time::Duration;
+
+use libp2p::{
+    StreamProtocol, Swarm, SwarmBuilder, connection_limits, identify, identity::Keypair, kad, noise, ping,
+    swarm::NetworkBehaviour, tcp, yamux,
+};
+
+use crate::{
+    config::Config,
+    directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES},
+    error::Error,
+    incoming::Inlets,
+    metrics::Metrics,
+    streams,
+};
+
+/// The private directory; public libp2p networks speak `/ipfs/kad/1.0.0` and are never joined.
+pub(crate) const DIRECTORY: StreamProtocol = StreamProtocol::new("/cosmic/kad/1");
+/// What identify calls the family of protocols.
+const FAMILY: &str = "/cosmic/1";
+/// A directory message: a record and the addresses of the twenty nearest peers.
+const DIRECTORY_MESSAGE_MAX_BYTES: usize = KEY_MAX_BYTES + VALUE_MAX_BYTES + 48 * 1024;
+/// Queries of the directory end after this time, whatever their callers wait for.
+const DIRECTORY_QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Streams one TCP connection may carry at once; QUIC allows 256 by itself.
+const STREAMS_PER_CONNECTION_MAX: usize = 256;
+/// Streams of one connection whose protocol is being negotiated.
+const NEGOTIATING_MAX: usize = 64;
+
+/// All behaviours; their order is the order in which they may refuse a connection.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    pub(crate) limits: connection_limits::Behaviour,
+    pub(crate) streams: streams::Behaviour,
+    pub(crate) identify: identify::Behaviour,
+    pub(crate) ping: ping::Behaviour,
+    pub(crate) directory: kad::Behaviour<kad::store::MemoryStore>,
+}
+
+/// The swarm over QUIC and TCP (Noise, yamux), with names resolved by the system's resolver.
+pub(crate) fn swarm(
+    keypair: Keypair,
+    config: &Config,
+    inlets: Inlets,
+    metrics: Metrics,
+) -> Result<Swarm<Behaviour>, Error> {
+    let mut muxer = yamux::Config::default();
+    muxer.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
+    let unusable = |transport: &'static str, source| Error::Transport { transport, source };
+    let tcp = tcp::Config::default().nodelay(true);
+    let built = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp, noise::Config::new, || muxer)
+        .map_err(|cause| unusable("TCP", Error::shared(cause)))?
+        .with_quic()
+        .with_dns()
+        .map_err(|cause| unusable("DNS", Error::shared(cause)))?
+        .with_behaviour(|key| behaviour(key, config, inlets, metrics));
+    let Ok(built) = built;
+    let built = built.with_swarm_config(|swarm| {
+        swarm
+            .with_idle_connection_timeout(config.idle_timeout())
+            .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
+    });
+    Ok(built.build())
+}
+
+fn behaviour(key: &Keypair, config: &Config, inlets: Inlets, metrics: Metrics) -> Behaviour {
+    let limits = connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(config.pending_in_max))
+        .with_max_pending_outgoing(Some(config.pending_out_max))
+        .with_max_established_incoming(Some(config.connections_in_max))
+        .with_max_established_outgoing(Some(config.connections_out_max))
+        .with_max_established_per_peer(Some(config.connections_per_peer_max));
+    let introduction = identify::Config::new(FAMILY.to_owned(), key.public())
+        .with_agent_version(concat!("cosmicsync/", env!("CARGO_PKG_VERSION")).to_owned())
+        // A device tells nobody the addresses of its home network.
+        .with_hide_listen_addrs(!config.directory_server)
+        .with_push_listen_addr_updates(config.directory_server)
+        .with_cache_size(0);
+    Behaviour {
+        limits: connection_limits::Behaviour::new(limits),
+        streams: streams::Behaviour::new(inlets, metrics),
+        identify: identify::Behaviour::new(introduction),
+        ping: ping::Behaviour::default(),
+        directory: directory(key, config),
+    }
+}
+
+fn directory(key: &Keypair, config: &Config) -> kad::Behaviour<kad::store::MemoryStore> {
+    let local = key.public().to_peer_id();
+    let store = kad::store::MemoryStoreConfig {
+        max_records: config.directory_records_max,
+        max_value_bytes: VALUE_MAX_BYTES,
+        // Nobody provides anything here: placement comes from the ring.
+        max_providers_per_key: 0,
+        max_provided_keys: 0,
+    };
+    let mut settings = kad::Config::new(DIRECTORY);
+    settings
+        .set_query_timeout(DIRECTORY_QUERY_TIMEOUT)
+        .set_max_packet_size(DIRECTORY_MESSAGE_MAX_BYTES)
+        // Records and providers of others come as events, and only validated records are stored.
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_caching(kad::Caching::Disabled);
+    let store = kad::store::MemoryStore::with_config(local, store);
+    let mut directory = kad::Behaviour::with_config(local, store, settings);
+    let mode = if config.directory_server { kad::Mode::Server } else { kad::Mode::Client };
+    directory.set_mode(Some(mode));
+    directory
+}

@@ -1,0 +1,227 @@
+//! Who is connected and who is being dialed: a pure table that decides, while the actor performs.
+//!
+//! ```text
+//! absent ──want──▶ dialing the preferred transport ──failed or head start over──▶ dialing the others
+//!    ▲                        │                                                      │
+//!    │ last closed            └──────────────── established ◀────────────────────────┘
+//!    └──────────────────────────────────── connected          (all failed: waiters are refused)
+//! ```
+//!
+//! Everyone who wants one peer shares one dial. Two connections to one peer may stand for a moment, when
+//! both dialed or both transports answered; the peer with the lower id then closes the worse one, so that
+//! the two never close different ones.
+
+use std::{collections::HashMap, mem};
+
+use cosmic_common::id::PeerId;
+use libp2p::{Multiaddr, swarm::ConnectionId};
+
+use crate::{
+    address::{Transport, transport},
+    book::Book,
+    event::Direction,
+};
+
+/// Callers that may wait for dials, over all peers.
+const WAITERS_MAX: usize = 4096;
+
+/// One established connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) address: Multiaddr,
+    pub(crate) direction: Direction,
+}
+
+/// What to do for somebody who wants a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Want<W> {
+    /// One stands already.
+    Connected(W, ConnectionId),
+    /// Dial these; with none, whatever the directory knows.
+    Dial(Vec<Multiaddr>),
+    /// Somebody else's dial will serve.
+    Join,
+    /// Too many wait already.
+    Busy(W),
+}
+
+/// What follows a failed dial.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failed<W> {
+    /// Dial the other transport.
+    Dial(Vec<Multiaddr>),
+    /// Another dial is still under way, or a connection stands.
+    Wait,
+    /// Nothing is left to try.
+    Refuse(Vec<W>),
+}
+
+/// What follows an established connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Established<W> {
+    /// Whether the peer was not connected before.
+    pub(crate) first: bool,
+    /// Whether this side has to close surplus connections.
+    pub(crate) surplus: bool,
+    /// Who waited.
+    pub(crate) waiters: Vec<W>,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct Peers<W> {
+    local: PeerId,
+    prefer: Transport,
+    peers: HashMap<PeerId, Peer<W>>,
+    waiting: usize,
+    pub(crate) book: Book,
+}
+
+#[derive(Debug)]
+struct Peer<W> {
+    connections: Vec<Connection>,
+    dials: Vec<ConnectionId>,
+    /// Addresses of the other transports, not tried yet.
+    later: Vec<Multiaddr>,
+    waiters: Vec<W>,
+}
+
+impl<W> Peers<W> {
+    pub(crate) fn new(local: PeerId, prefer: Transport) -> Self {
+        Self { local, prefer, peers: HashMap::new(), waiting: 0, book: Book::default() }
+    }
+
+    /// Whether this is the own peer.
+    pub(crate) fn is_local(&self, peer: &PeerId) -> bool {
+        self.local == *peer
+    }
+
+    /// Forgets every dial of a peer that can never be dialed; who waited for them.
+    pub(crate) fn give_up(&mut self, peer: &PeerId) -> Vec<W> {
+        let waiters = self.peers.remove(peer).map(|entry| entry.waiters).unwrap_or_default();
+        self.waiting -= waiters.len();
+        waiters
+    }
+
+    /// Somebody wants a connection to `peer`.
+    pub(crate) fn want(&mut self, peer: PeerId, waiter: W) -> Want<W> {
+        if let Some(best) = self.best(&peer) {
+            return Want::Connected(waiter, best);
+        }
+        if self.waiting >= WAITERS_MAX {
+            return Want::Busy(waiter);
+        }
+        self.waiting += 1;
+        let entry = self.peers.entry(peer).or_insert_with(Peer::new);
+        let dialing = !entry.waiters.is_empty() || !entry.dials.is_empty();
+        entry.waiters.push(waiter);
+        if dialing {
+            return Want::Join;
+        }
+        let (first, later): (Vec<_>, Vec<_>) =
+            self.book.of(&peer).iter().cloned().partition(|address| transport(address) == Some(self.prefer));
+        if first.is_empty() {
+            return Want::Dial(later);
+        }
+        entry.later = later;
+        Want::Dial(first)
+    }
+
+    /// A dial has begun.
+    pub(crate) fn dialing(&mut self, peer: PeerId, dial: ConnectionId) {
+        self.peers.entry(peer).or_insert_with(Peer::new).dials.push(dial);
+    }
+
+    /// Whether `peer` has addresses that wait for the head start of others.
+    pub(crate) fn has_later(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|entry| !entry.later.is_empty())
+    }
+
+    /// The head start of the preferred transport is over: what to dial beside it, if nothing stands yet.
+    pub(crate) fn head_start_over(&mut self, peer: &PeerId) -> Option<Vec<Multiaddr>> {
+        let entry = self.peers.get_mut(peer)?;
+        let later = mem::take(&mut entry.later);
+        (entry.connections.is_empty() && !later.is_empty()).then_some(later)
+    }
+
+    /// A dial failed.
+    pub(crate) fn failed(&mut self, peer: &PeerId, dial: ConnectionId) -> Failed<W> {
+        let Some(entry) = self.peers.get_mut(peer) else { return Failed::Wait };
+        let Some(place) = entry.dials.iter().position(|pending| *pending == dial) else {
+            return Failed::Wait; // a dial of the directory, not of ours
+        };
+        entry.dials.remove(place);
+        if !entry.connections.is_empty() {
+            return Failed::Wait;
+        }
+        if !entry.later.is_empty() {
+            return Failed::Dial(mem::take(&mut entry.later));
+        }
+        if !entry.dials.is_empty() {
+            return Failed::Wait;
+        }
+        let waiters = mem::take(&mut entry.waiters);
+        self.waiting -= waiters.len();
+        self.peers.remove(peer);
+        Failed::Refuse(waiters)
+    }
+
+    /// A connection stands.
+    pub(crate) fn established(&mut self, peer: PeerId, connection: Connection) -> Established<W> {
+        if connection.direction == Direction::Outbound {
+            self.book.worked(&peer, &connection.address);
+        }
+        let entry = self.peers.entry(peer).or_insert_with(Peer::new);
+        entry.dials.retain(|pending| *pending != connection.id);
+        entry.later.clear();
+        let first = entry.connections.is_empty();
+        entry.connections.push(connection);
+        let waiters = mem::take(&mut entry.waiters);
+        self.waiting -= waiters.len();
+        Established { first, surplus: !first && self.local < peer, waiters }
+    }
+
+    /// A connection is gone; the connection, if it was the last one.
+    pub(crate) fn closed(&mut self, peer: &PeerId, connection: ConnectionId) -> Option<Connection> {
+        let entry = self.peers.get_mut(peer)?;
+        let place = entry.connections.iter().position(|known| known.id == connection)?;
+        let gone = entry.connections.remove(place);
+        if !entry.connections.is_empty() {
+            return None;
+        }
+        if entry.dials.is_empty() && entry.waiters.is_empty() {
+            self.peers.remove(peer);
+        }
+        Some(gone)
+    }
+
+    /// The connections beside the best one, for the side that has to close them.
+    pub(crate) fn surplus(&self, peer: &PeerId) -> Vec<ConnectionId> {
+        let best = self.best(peer);
+        let connections = self.peers.get(peer).map(|entry| entry.connections.as_slice()).unwrap_or_default();
+        connections.iter().map(|connection| connection.id).filter(|id| Some(*id) != best).collect()
+    }
+
+    /// The peers a connection stands to.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = PeerId> {
+        let connected = self.peers.iter().filter(|(_, entry)| !entry.connections.is_empty());
+        connected.map(|(peer, _)| *peer)
+    }
+
+    /// The connection to use: of the preferred transport, and of those the oldest.
+    fn best(&self, peer: &PeerId) -> Option<ConnectionId> {
+        let connections = &self.peers.get(peer)?.connections;
+        let preferred = |connection: &&Connection| transport(&connection.address) == Some(self.prefer);
+        connections.iter().find(preferred).or_else(|| connections.first()).map(|connection| connection.id)
+    }
+}
+
+impl<W> Peer<W> {
+    const fn new() -> Self {
+        Self { connections: Vec::new(), dials: Vec::new(), later: Vec::new(), waiters: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! One dial for all, the preferred transport first, and one side that closes what is too much.
+
+use super::*;
+
+const NEAR: PeerId = PeerId::from_bytes([1; 32]);
+const FAR: PeerId = PeerId::from_bytes([2; 32]);
+
+fn quic() -> Multiaddr {
+    "/ip4/192.0.2.1/udp/7410/quic-v1".parse().unwrap()
+}
+
+fn tcp() -> Multiaddr {
+    "/ip4/192.0.2.1/tcp/7410".parse().unwrap()
+}
+
+fn id(number: usize) -> ConnectionId {
+    ConnectionId::new_unchecked(number)
+}
+
+fn connection(number: usize, address: Multiaddr) -> Connection {
+    Connection { id: id(number), address, direction: Direction::Outbound }
+}
+
+fn peers() -> Peers<u32> {
+    let mut peers = Peers::new(NEAR, Transport::Quic);
+    peers.book.add(FAR, [tcp(), quic()]);
+    peers
+}
+
+#[test]
+fn callers_share_one_dial_and_all_are_served() {
+    let mut peers = peers();
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![quic()]));
+    peers.dialing(FAR, id(1));
+    assert_eq!(peers.want(FAR, 2), Want::Join);
+    let established = peers.established(FAR, connection(1, quic()));
+    assert_eq!(established, Established { first: true, surplus: false, waiters: vec![1, 2] });
+    assert_eq!(peers.want(FAR, 3), Want::Connected(3, id(1)));
+    assert_eq!(peers.head_start_over(&FAR), None, "nothing is dialed once a connection stands");
+    assert_eq!(peers.waiting, 0);
+}
+
+#[test]
+fn the_other_transport_follows_a_failure() {
+    let mut peers = peers();
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![quic()]));
+    peers.dialing(FAR, id(1));
+    assert_eq!(peers.failed(&FAR, id(1)), Failed::Dial(vec![tcp()]));
+    peers.dialing(FAR, id(2));
+    assert_eq!(peers.failed(&FAR, id(2)), Failed::Refuse(vec![1]));
+    assert_eq!(peers.want(FAR, 2), Want::Dial(vec![quic()]), "a later caller tries again");
+}
+
+#[test]
+fn the_other_transport_follows_the_head_start() {
+    let mut peers = peers();
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![quic()]));
+    peers.dialing(FAR, id(1));
+    assert!(peers.has_later(&FAR));
+    assert_eq!(peers.head_start_over(&FAR), Some(vec![tcp()]));
+    peers.dialing(FAR, id(2));
+    assert_eq!(peers.failed(&FAR, id(1)), Failed::Wait, "the second dial is still under way");
+    assert_eq!(peers.established(FAR, connection(2, tcp())).waiters, [1]);
+}
+
+#[test]
+fn the_lower_peer_closes_the_worse_connection() {
+    let mut peers = peers();
+    assert_eq!(
+        peers.established(FAR, connection(1, tcp())),
+        Established { first: true, surplus: false, waiters: vec![] }
+    );
+    assert!(peers.established(FAR, connection(2, quic())).surplus);
+    assert_eq!(peers.surplus(&FAR), [id(1)]);
+    assert_eq!(peers.closed(&FAR, id(1)), None, "one is left");
+    assert_eq!(peers.surplus(&FAR), []);
+    assert_eq!(peers.closed(&FAR, id(2)), Some(connection(2, quic())));
+    assert_eq!(peers.connected().count(), 0);
+
+    let mut higher: Peers<u32> = Peers::new(FAR, Transport::Tcp);
+    higher.established(NEAR, connection(1, tcp()));
+    assert!(!higher.established(NEAR, connection(2, quic())).surplus, "the higher peer leaves it");
+}
+
+#[test]
+fn waiting_is_bounded() {
+    let mut peers = peers();
+    for number in 0..4096 {
+        assert_ne!(peers.want(FAR, number), Want::Busy(number));
+    }
+    assert_eq!(peers.want(FAR, 5000), Want::Busy(5000));
+    peers.dialing(FAR, id(1));
+    assert_eq!(peers.failed(&FAR, id(1)), Failed::Dial(vec![tcp()]));
+    peers.dialing(FAR, id(2));
+    assert_eq!(peers.failed(&FAR, id(7)), Failed::Wait, "not one of ours");
+    assert!(matches!(peers.failed(&FAR, id(2)), Failed::Refuse(waiters) if waiters.len() == 4096));
+    assert_eq!(peers.waiting, 0);
+}
+
+#[test]
+fn a_peer_without_addresses_is_left_to_the_directory() {
+    let mut peers: Peers<u32> = Peers::new(NEAR, Transport::Quic);
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![]));
+}
