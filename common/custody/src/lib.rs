@@ -5,6 +5,7 @@ pub mod error;
 pub mod level;
 pub mod message;
 pub mod placement;
+pub mod plan;
 pub mod quota;
 pub mod receipt;
 pub mod standing;
@@ -19,6 +20,10 @@ pub use count::{
 pub use error::Error;
 pub use level::Level;
 pub use placement::{Holding, Placement};
+pub use plan::{
+    place::{Assignment, assign, owed, placement},
+    search::{Ask, Found, Outcome, Search, Sources},
+};
 pub use quota::{Charge, Quota, Usage};
 pub use receipt::{Held, Promise, Receipt};
 pub use standing::Standing;

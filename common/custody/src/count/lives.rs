@@ -22,6 +22,14 @@ pub(super) struct Lives<T> {
     holders: BTreeMap<PeerId, BTreeMap<Incarnation, (Timestamp, T)>>,
 }
 
+/// What one holder said in the life it lives now.
+#[derive(Debug)]
+pub(super) struct Said<'a, T> {
+    pub(super) peer: &'a PeerId,
+    pub(super) life: &'a Incarnation,
+    pub(super) said: &'a T,
+}
+
 impl<T> Default for Lives<T> {
     fn default() -> Self {
         Self { holders: BTreeMap::new() }
@@ -44,7 +52,7 @@ impl<T: Default> Lives<T> {
     }
 
     /// What each current member said in the life it lives now.
-    pub(super) fn current<'a>(&'a self, standing: &'a Standing) -> impl Iterator<Item = (&'a PeerId, &'a T)> {
+    pub(super) fn current<'a>(&'a self, standing: &'a Standing) -> impl Iterator<Item = Said<'a, T>> {
         self.holders.iter().filter_map(|(peer, lives)| {
             let newest = lives.iter().map(|(life, (latest, _))| (*latest, *life)).max();
             let life = match standing.life(peer)? {
@@ -52,7 +60,7 @@ impl<T: Default> Lives<T> {
                 Life::Seen(time, life) => newest?.max((time, life)).1,
                 Life::Unknown => newest?.1,
             };
-            lives.get(&life).map(|(_, said)| (peer, said))
+            lives.get_key_value(&life).map(|(life, (_, said))| Said { peer, life, said })
         })
     }
 

@@ -7,7 +7,7 @@ use cosmic_common::{
     id::{EntryId, LogId, PeerId, SpaceId},
 };
 
-use super::lives::Lives;
+use super::lives::{Lives, Said};
 use crate::{
     error::Error,
     level::Level,
@@ -140,7 +140,7 @@ impl LogCustody {
     pub fn reach(&self, duty: &Duty, standing: &Standing, is_ours: impl Fn(&Head) -> bool) -> LogReach {
         let mut accepted = None;
         let mut kept = Vec::new();
-        for (peer, promises) in self.lives.current(standing) {
+        for Said { peer, said: promises, .. } in self.lives.current(standing) {
             let keeps = highest(&promises.keeps, &is_ours);
             accepted = accepted.max(keeps).max(highest(&promises.forwards, &is_ours));
             if let Some(seq) = keeps.filter(|_| duty.includes(peer)) {
@@ -162,7 +162,7 @@ impl LogCustody {
         let kept: BTreeMap<&PeerId, u64> = self
             .lives
             .current(standing)
-            .filter_map(|(peer, promises)| Some((peer, highest(&promises.keeps, &is_ours)?)))
+            .filter_map(|Said { peer, said, .. }| Some((peer, highest(&said.keeps, &is_ours)?)))
             .collect();
         duty.current
             .iter()

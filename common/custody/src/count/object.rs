@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use cosmic_common::id::{Hash, ObjectId, PeerId};
 use cosmic_erasure::{Codec, Manifest};
 
-use super::lives::Lives;
+use super::lives::{Lives, Said};
 use crate::{
     error::Error,
     level::Level,
     message::shard::Indices,
+    placement::Holding,
     receipt::{Held, Promise, Receipt},
     standing::Standing,
 };
@@ -113,13 +114,13 @@ impl ObjectCustody {
     #[must_use]
     pub fn verdict(&self, standing: &Standing) -> ObjectVerdict {
         let said: Vec<_> = self.lives.current(standing).collect();
-        let by_holder = spread(said.iter().map(|(peer, kept)| (*peer, kept.shards)));
+        let by_holder = spread(said.iter().map(|one| (one.peer, one.said.shards)));
         let by_zone = spread(zones(&said, standing).iter().map(|(zone, shards)| (zone, *shards)));
-        let shards: Indices = said.iter().flat_map(|(_, kept)| kept.shards.iter()).collect();
+        let shards: Indices = said.iter().flat_map(|one| one.said.shards.iter()).collect();
         let (count, wanted) = (shards.len(), shards_wanted(self.codec));
         let survives = losses_survived(&by_holder, self.codec.k());
         let reduced = self.codec.is_copies() && self.codec.n() < DURABLE_COPIES_MIN;
-        let whole = said.iter().filter(|(_, kept)| kept.whole).count();
+        let whole = said.iter().filter(|one| one.said.whole).count();
         let level = if count >= wanted && survives > 0 && !reduced {
             Level::Durable { survives }
         } else if survives > 0 || (reduced && count >= wanted) {
@@ -133,17 +134,37 @@ impl ObjectCustody {
             level,
             shards,
             wanted,
-            holders: said.iter().filter(|(_, kept)| !kept.shards.is_empty()).count(),
+            holders: said.iter().filter(|one| !one.said.shards.is_empty()).count(),
             survives,
             survives_zones: losses_survived(&by_zone, self.codec.k()),
             reduced,
         }
     }
 
+    /// The object.
+    #[must_use]
+    pub const fn object(&self) -> ObjectId {
+        self.object
+    }
+
+    /// Every shard with everyone who keeps it, in the order of shards and holders.
+    #[must_use]
+    pub fn holdings(&self, standing: &Standing) -> Vec<(u8, Holding)> {
+        let mut holdings: Vec<_> = self
+            .lives
+            .current(standing)
+            .flat_map(|Said { peer, life, said }| {
+                said.shards.iter().map(|index| (index, Holding { peer: *peer, incarnation: *life }))
+            })
+            .collect();
+        holdings.sort_unstable_by_key(|(index, holding)| (*index, holding.peer));
+        holdings
+    }
+
     /// Whether `holder`, in the life it lives now, signed for shard `index`.
     #[must_use]
     pub fn keeps(&self, holder: &PeerId, index: u8, standing: &Standing) -> bool {
-        self.lives.current(standing).any(|(peer, kept)| peer == holder && kept.shards.contains(index))
+        self.lives.current(standing).any(|one| one.peer == holder && one.said.shards.contains(index))
     }
 
     /// Forgets the receipts of those who are no longer members.
@@ -152,12 +173,12 @@ impl ObjectCustody {
     }
 }
 
-fn zones<'a>(said: &[(&PeerId, &Kept)], standing: &'a Standing) -> BTreeMap<&'a str, Indices> {
+fn zones<'a>(said: &[Said<'_, Kept>], standing: &'a Standing) -> BTreeMap<&'a str, Indices> {
     let mut zones: BTreeMap<&str, Indices> = BTreeMap::new();
-    for (peer, kept) in said {
-        if let Some(zone) = standing.zone(peer) {
+    for one in said {
+        if let Some(zone) = standing.zone(one.peer) {
             let shards = zones.entry(zone).or_default();
-            kept.shards.iter().for_each(|index| shards.insert(index));
+            one.said.shards.iter().for_each(|index| shards.insert(index));
         }
     }
     zones
