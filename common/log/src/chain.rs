@@ -8,11 +8,14 @@
 
 use cosmic_common::{
     heads::Head,
-    id::{EntryId, EpochId, ObjectId},
+    id::{EntryId, EpochId, LogId, ObjectId},
     record::{Record, RecordError},
     time::HybridTime,
 };
-use cosmic_identity::{key::SecretKey, signature::SignatureError};
+use cosmic_identity::{
+    key::SecretKey,
+    signature::{PublicKey, SignatureError},
+};
 
 use crate::{
     entry::{Core, Entry, Error},
@@ -37,8 +40,8 @@ pub enum Refusal {
     /// It names another entry as the one before it than the log has.
     #[error("the entry does not follow the head of the log")]
     BrokenChain,
-    /// The first entry is not an open entry, or a later one is.
-    #[error("a log starts with one open entry, and has no other")]
+    /// The first entry is not an open entry with its body.
+    #[error("a log starts with an open entry, and its body must be there")]
     Opening,
     /// The open entry's body is malformed.
     #[error("the open entry is malformed")]
@@ -61,7 +64,10 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogState {
     open: Open,
+    log: LogId,
     head: Head,
+    /// The writer's key made ready for many signatures; none if the writer's name is no key.
+    key: Option<PublicKey>,
 }
 
 impl LogState {
@@ -70,22 +76,23 @@ impl LogState {
     /// # Errors
     /// [`Refusal`] if it is no signed open entry whose log id follows from its body.
     pub fn from_open(entry: &Entry) -> Result<Self, Refusal> {
-        let core = entry.core();
-        if core.kind != Kind::Open || core.seq != 0 {
+        if entry.core().kind != Kind::Open {
             return Err(Refusal::Opening);
         }
         let open = Open::from_bytes(entry.body().ok_or(Refusal::Opening)?)?;
-        if open.log_id() != core.log {
+        let state = Self::restore(open, Head { seq: 0, entry: entry.id() });
+        if state.log != entry.core().log {
             return Err(Refusal::OtherLog);
         }
-        entry.verify_signature(&open.writer)?;
-        Ok(Self { open, head: Head { seq: 0, entry: entry.id() } })
+        state.verify(entry)?;
+        Ok(state)
     }
 
     /// The state as it was stored: what an open entry said, and the head since then.
     #[must_use]
-    pub const fn restore(open: Open, head: Head) -> Self {
-        Self { open, head }
+    pub fn restore(open: Open, head: Head) -> Self {
+        let key = PublicKey::from_bytes(open.writer.as_bytes()).ok();
+        Self { log: open.log_id(), open, head, key }
     }
 
     /// Who writes, where, by which delegation.
@@ -94,36 +101,54 @@ impl LogState {
         &self.open
     }
 
+    /// The id of the log.
+    #[must_use]
+    pub const fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// The place of the next entry.
+    #[must_use]
+    pub const fn next_seq(&self) -> u64 {
+        self.head.seq.saturating_add(1)
+    }
+
     /// The last entry.
     #[must_use]
     pub const fn head(&self) -> Head {
         self.head
     }
 
-    /// Where `entry` falls in this log; an extension is also verified to be the writer's.
+    /// Where `entry` falls in this log. An extension is also verified to be the writer's, so nobody else
+    /// needs to; an entry whose place is taken is not, because a duplicate needs no proof.
     ///
     /// # Errors
     /// [`Refusal`] if it cannot stand here.
     pub fn check(&self, entry: &Entry) -> Result<Step, Refusal> {
         let core = entry.core();
-        if core.log != self.open.log_id() {
+        if core.log != self.log {
             return Err(Refusal::OtherLog);
         }
-        let expected = self.head.seq.saturating_add(1);
+        let expected = self.next_seq();
         if core.seq < expected {
             return Ok(Step::Taken);
         }
         if core.seq > expected {
             return Err(Refusal::Gap { expected, found: core.seq });
         }
-        if core.kind == Kind::Open {
-            return Err(Refusal::Opening);
-        }
         if core.previous != Some(self.head.entry) {
             return Err(Refusal::BrokenChain);
         }
-        entry.verify_signature(&self.open.writer)?;
+        self.verify(entry)?;
         Ok(Step::Extends)
+    }
+
+    /// Whether the log's writer signed `entry`: what a competing entry needs before it proves a fork.
+    ///
+    /// # Errors
+    /// [`SignatureError`] if not.
+    pub fn verify(&self, entry: &Entry) -> Result<(), SignatureError> {
+        entry.verify_with(self.key.as_ref().ok_or(SignatureError::PublicKey)?)
     }
 
     /// Moves the head to an entry that [`LogState::check`] said extends the log.
@@ -132,7 +157,7 @@ impl LogState {
     }
 }
 
-/// What a new entry says, before it has its place.
+/// What a new entry says, before it has its place. Ids may come in any order.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// What it is.
@@ -175,9 +200,9 @@ impl Draft {
 /// # Errors
 /// [`Error`] if an entry cannot be made (it can: an open body is small).
 pub fn open_log(open: Open, time: HybridTime, key: &SecretKey) -> Result<(LogState, Entry), Error> {
-    let core = core_at(&open, 0, None, Draft::new(Kind::Open, time));
+    let core = core_at(open.log_id(), 0, None, Draft::new(Kind::Open, time));
     let entry = Entry::create(core, open.to_bytes(), key)?;
-    Ok((LogState { open, head: Head { seq: 0, entry: entry.id() } }, entry))
+    Ok((LogState::restore(open, Head { seq: 0, entry: entry.id() }), entry))
 }
 
 /// Makes the next entry of one's own log. `seal` gets the core's bytes and returns the body.
@@ -191,24 +216,17 @@ pub fn append(
     key: &SecretKey,
     seal: impl FnOnce(&[u8]) -> Vec<u8>,
 ) -> Result<Entry, Error> {
-    let core = core_at(&state.open, state.head.seq.saturating_add(1), Some(state.head.entry), draft);
-    let body = seal(&core.to_bytes());
-    Entry::create(core, body, key)
+    let core = core_at(state.log, state.next_seq(), Some(state.head.entry), draft);
+    core.check()?;
+    let core_bytes = core.to_bytes();
+    let body = seal(&core_bytes);
+    Entry::assemble(core, &core_bytes, &body, key)
 }
 
-fn core_at(open: &Open, seq: u64, previous: Option<EntryId>, draft: Draft) -> Core {
+fn core_at(log: LogId, seq: u64, previous: Option<EntryId>, draft: Draft) -> Core {
     let Draft { kind, time, priority, dependencies, epoch, objects, covers, targets } = draft;
-    Core {
-        log: open.log_id(),
-        seq,
-        previous,
-        dependencies,
-        time,
-        priority,
-        kind,
-        epoch,
-        objects,
-        covers,
-        targets,
-    }
+    let mut core =
+        Core { log, seq, previous, dependencies, time, priority, kind, epoch, objects, covers, targets };
+    core.sort();
+    core
 }

@@ -1,29 +1,41 @@
 //! Forks: two entries in one place of one log prove that a writer broke the chain.
 
 use cosmic_common::{
-    id::{EntryId, LogId, WriterId},
+    id::{EntryId, Hash, LogId, WriterId},
     limit::HEADER_MAX_BYTES,
     record::Record,
 };
-use cosmic_identity::signature::{Signature, SignatureError};
+use cosmic_identity::signature::{PublicKey, Signature, SignatureError};
 use minicbor::{Decode, Encode};
 
-use crate::entry::{Entry, Error};
+use crate::{
+    entry::{Core, DOMAIN, Entry, Error, entry_id},
+    frame::read_core,
+};
 
 /// Two signed headers with one log and sequence number; the one with the lower id comes first.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ForkProof {
     #[n(1)]
-    #[cbor(with = "minicbor::bytes")]
-    lower: Vec<u8>,
+    lower: SignedHeader,
     #[n(2)]
-    lower_signature: Signature,
-    #[n(3)]
+    higher: SignedHeader,
+}
+
+/// An entry without its body, as a proof carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct SignedHeader {
+    #[n(1)]
     #[cbor(with = "minicbor::bytes")]
-    higher: Vec<u8>,
+    core: Vec<u8>,
+    #[n(2)]
+    body_bytes: u64,
+    #[n(3)]
+    body_hash: Hash,
     #[n(4)]
-    higher_signature: Signature,
+    signature: Signature,
 }
 
 impl Record for ForkProof {
@@ -67,12 +79,7 @@ impl ForkProof {
             return None;
         }
         let (lower, higher) = if one.id() < other.id() { (one, other) } else { (other, one) };
-        Some(Self {
-            lower: lower.header_bytes().to_vec(),
-            lower_signature: *lower.signature(),
-            higher: higher.header_bytes().to_vec(),
-            higher_signature: *higher.signature(),
-        })
+        Some(Self { lower: SignedHeader::of(lower), higher: SignedHeader::of(higher) })
     }
 
     /// What is proven, if `writer` really signed both.
@@ -80,20 +87,41 @@ impl ForkProof {
     /// # Errors
     /// [`ForkError`] if this is no proof against `writer`.
     pub fn verify(&self, writer: &WriterId) -> Result<Fork, ForkError> {
-        let lower = Entry::from_parts(self.lower.clone(), self.lower_signature)?;
-        let higher = Entry::from_parts(self.higher.clone(), self.higher_signature)?;
-        let (a, b) = (lower.core(), higher.core());
-        if a.log != b.log || a.seq != b.seq || lower.id() >= higher.id() {
+        let (a, b) = (self.lower.core()?, self.higher.core()?);
+        let (counts, aside) = (self.lower.id(), self.higher.id());
+        if a.log != b.log || a.seq != b.seq || counts >= aside {
             return Err(ForkError::NoFork);
         }
-        lower.verify_signature(writer)?;
-        higher.verify_signature(writer)?;
-        Ok(Fork { log: a.log, seq: a.seq, counts: lower.id(), aside: higher.id() })
+        let key = PublicKey::from_bytes(writer.as_bytes())?;
+        key.verify(DOMAIN, counts.as_bytes(), &self.lower.signature)?;
+        key.verify(DOMAIN, aside.as_bytes(), &self.higher.signature)?;
+        Ok(Fork { log: a.log, seq: a.seq, counts, aside })
     }
 
-    /// The log both headers name, without verifying anything.
+    /// The log the headers name, without verifying anything.
     #[must_use]
     pub fn log(&self) -> Option<LogId> {
-        Entry::from_parts(self.lower.clone(), self.lower_signature).ok().map(|entry| entry.core().log)
+        self.lower.core().ok().map(|core| core.log)
+    }
+}
+
+impl SignedHeader {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            core: entry.core_bytes().to_vec(),
+            body_bytes: entry.body_bytes(),
+            body_hash: *entry.body_hash(),
+            signature: *entry.signature(),
+        }
+    }
+
+    fn core(&self) -> Result<Core, Error> {
+        let core = read_core(&self.core)?;
+        core.check()?;
+        Ok(core)
+    }
+
+    fn id(&self) -> EntryId {
+        entry_id(&self.core, self.body_bytes, &self.body_hash)
     }
 }

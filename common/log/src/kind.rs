@@ -36,6 +36,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 9] = [
+        Self::Open,
+        Self::Change,
+        Self::Snapshot,
+        Self::Membership,
+        Self::Epoch,
+        Self::Copy,
+        Self::Acknowledgement,
+        Self::File,
+        Self::Tombstone,
+    ];
+
+    /// The kind with this number on the wire.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied())
+    }
+
     /// Whether the body can only be read by members of the space.
     #[must_use]
     pub const fn is_sealed(self) -> bool {
@@ -69,4 +86,13 @@ pub enum Priority {
     /// Large and patient.
     #[n(4)]
     Bulk,
+}
+
+impl Priority {
+    const ALL: [Self; 5] = [Self::Presence, Self::Interactive, Self::Normal, Self::Background, Self::Bulk];
+
+    /// The priority with this number on the wire.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied())
+    }
 }

@@ -5,8 +5,10 @@
 pub mod chain;
 pub mod entry;
 pub mod fork;
+mod frame;
 pub mod kind;
 pub mod open;
+mod strict;
 
 #[cfg(test)]
 mod tests;
