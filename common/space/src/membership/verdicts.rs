@@ -1,0 +1,304 @@
+//! What stands: which membership entries count, once revocations, cuts and seniority are weighed.
+//!
+//! 1. A *link* of a chain counts if its entry lies inside the cut of every revocation in force against
+//!    the delegation it was made under, and the link above it counts. The root's entries always count.
+//! 2. *Honest work is kept*: an entry outside a cut counts all the same if it lies in the past of an
+//!    entry whose writer did not yet know of the revocation, and whose own chain counts by rule 1.
+//!    This keeps work, not power: it never keeps a revocation.
+//! 3. A revocation is in force if its entry counts under a delegation that allows it (admin over the
+//!    channels, or the target's own chain). It is judged only by revocations of *more senior* authority
+//!    (shorter chain, then lower entry id). Each question about seniority has fewer seniors left, so
+//!    the rule ends, and a removed admin cannot pull down a senior one by dating back.
+//! 4. If a more senior revocation removes the authority and this one strikes back at whoever made
+//!    that, it is void even inside the cut.
+//!
+//! All of it looks at the set of entries only: no clock, no order of arrival.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cosmic_common::{
+    heads::Heads,
+    id::{EntryId, WriterId},
+};
+
+use super::{Act, Membership, causality::Causality};
+use crate::{
+    delegation::{Delegation, Holder},
+    rights::Right,
+};
+
+/// Revocations in force, as nodes, by the delegation they take back.
+pub(super) type Revoked = BTreeMap<EntryId, BTreeSet<usize>>;
+
+/// How senior an authority is, most senior first: links to the root, then the delegation's entry.
+type Rank = (usize, Option<EntryId>);
+
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    /// Nodes on branches of forked logs that do not count.
+    pub(super) aside: BTreeSet<usize>,
+    /// For each node, whether it counts.
+    pub(super) counting: Vec<bool>,
+    /// Delegations that were given by somebody who could; they may have been taken back since.
+    pub(super) given: BTreeSet<EntryId>,
+    /// Delegations that stand, by audience.
+    pub(super) members: BTreeMap<WriterId, Vec<EntryId>>,
+    /// Revocations in force.
+    pub(super) revoked: Revoked,
+}
+
+impl Verdicts {
+    pub(super) fn of(set: &Membership) -> Self {
+        let causality = set.causality();
+        let mut candidates = candidates(set);
+        candidates.sort_unstable();
+        let mut level = Level::new(set, &causality, Revoked::new());
+        for peers in candidates.chunk_by(|(one, _), (other, _)| one == other) {
+            let mut revoked = level.revoked.clone();
+            for (rank, revocation) in peers {
+                if level.is_in_force(*revocation, rank.1) {
+                    level
+                        .target(*revocation, |target| revoked.entry(target).or_default().insert(*revocation));
+                }
+            }
+            if revoked != level.revoked {
+                level = Level::new(set, &causality, revoked);
+            }
+        }
+        level.conclude()
+    }
+}
+
+/// Every revocation with each authority its writer might have for it.
+fn candidates(set: &Membership) -> Vec<(Rank, usize)> {
+    let mut candidates = Vec::new();
+    for position in &set.revocations {
+        let Some(node) = set.nodes.get(*position) else { continue };
+        let Act::Revocation(revocation) = &node.act else { continue };
+        let Some(target) = set.delegation(&revocation.target) else { continue };
+        if set.is_root(&node.writer) {
+            candidates.push(((0, None), *position));
+        }
+        for id in set.by_audience.get(&node.writer).into_iter().flatten() {
+            let allows = |delegation| is_authority(set, id, delegation, &revocation.target, target);
+            if set.delegation(id).is_some_and(allows) {
+                candidates.push(((set.depth(Some(*id)), Some(*id)), *position));
+            }
+        }
+    }
+    candidates
+}
+
+/// Whether a delegation allows taking back `target`: as admin, or as a link of the target's own chain,
+/// itself included (leaving). The key of a ticket is in too many hands for either.
+fn is_authority(
+    set: &Membership,
+    id: &EntryId,
+    delegation: &Delegation,
+    target_id: &EntryId,
+    target: &Delegation,
+) -> bool {
+    let admin = delegation.rights.has(Right::Admin) && target.channels.is_within(&delegation.channels);
+    delegation.holder == Holder::Member && (admin || set.chain(target_id).any(|link| link == *id))
+}
+
+impl Membership {
+    /// A delegation and those it rests on, up to the one the root gave.
+    fn chain(&self, delegation: &EntryId) -> impl Iterator<Item = EntryId> {
+        let parent = |id: &EntryId| self.delegation(id).and_then(|delegation| delegation.parent);
+        std::iter::successors(Some(*delegation), parent)
+    }
+
+    pub(super) fn causality(&self) -> Causality {
+        Causality::new(self.nodes.iter().map(|node| {
+            let names = node.previous.iter().chain(&node.dependencies);
+            names.filter_map(|id| self.index.get(id)).copied().collect()
+        }))
+    }
+}
+
+/// The world as it looks when exactly some revocations are in force.
+struct Level<'a> {
+    set: &'a Membership,
+    causality: &'a Causality,
+    revoked: Revoked,
+    aside: BTreeSet<usize>,
+    /// Delegations whose chain counts by rule 1 alone, as far as worked out.
+    plain: BTreeMap<EntryId, bool>,
+    /// Delegations whose chain counts by rules 1 and 2, as far as worked out.
+    given: BTreeMap<EntryId, bool>,
+    /// By revocation, the nodes that rule 2 keeps from it, as far as worked out.
+    kept: BTreeMap<usize, Vec<bool>>,
+}
+
+impl<'a> Level<'a> {
+    fn new(set: &'a Membership, causality: &'a Causality, revoked: Revoked) -> Self {
+        let cuts = revoked.values().flatten().filter_map(|revocation| set.cut(*revocation));
+        let aside = set.aside(cuts);
+        Self {
+            set,
+            causality,
+            revoked,
+            aside,
+            plain: BTreeMap::new(),
+            given: BTreeMap::new(),
+            kept: BTreeMap::new(),
+        }
+    }
+
+    fn target<T>(&self, revocation: usize, then: impl FnOnce(EntryId) -> T) -> Option<T> {
+        match &self.set.nodes.get(revocation)?.act {
+            Act::Revocation(revocation) => Some(then(revocation.target)),
+            _ => None,
+        }
+    }
+
+    /// Rules 3 and 4 for one revocation under one authority.
+    fn is_in_force(&mut self, revocation: usize, authority: Option<EntryId>) -> bool {
+        self.counts_under(revocation, authority) && !self.strikes_back(revocation, authority)
+    }
+
+    fn strikes_back(&self, revocation: usize, authority: Option<EntryId>) -> bool {
+        let target = self.target(revocation, |target| target);
+        let Some(victim) = target.and_then(|target| self.set.delegation(&target)) else { return false };
+        let Some(removals) = authority.and_then(|authority| self.revoked.get(&authority)) else {
+            return false;
+        };
+        let by_victim = |removal: &usize| {
+            self.set.nodes.get(*removal).is_some_and(|removal| removal.writer == victim.audience)
+        };
+        removals.iter().any(by_victim)
+    }
+
+    /// Whether the entry at `position` counts as made under `authority`.
+    fn counts_under(&mut self, position: usize, authority: Option<EntryId>) -> bool {
+        if self.aside.contains(&position) {
+            return false;
+        }
+        let Some(id) = authority else { return true };
+        self.is_given(&id) && self.revocations_of(&id).into_iter().all(|r| self.spares(r, position))
+    }
+
+    fn revocations_of(&self, delegation: &EntryId) -> Vec<usize> {
+        self.revoked.get(delegation).into_iter().flatten().copied().collect()
+    }
+
+    /// Whether the chain of a delegation counts, by rules 1 and 2.
+    fn is_given(&mut self, id: &EntryId) -> bool {
+        if let Some(known) = self.given.get(id) {
+            return *known;
+        }
+        let (Some(granted), Some(delegation)) = (self.set.delegations.get(id), self.set.delegation(id))
+        else {
+            return false;
+        };
+        let given = self.counts_under(granted.node, delegation.parent);
+        self.given.insert(*id, given);
+        given
+    }
+
+    /// Whether `revocation` leaves the entry at `position` untouched: inside the cut, or kept by rule 2.
+    fn spares(&mut self, revocation: usize, position: usize) -> bool {
+        if self.is_inside(revocation, position) {
+            return true;
+        }
+        let is_work = !matches!(self.set.nodes.get(position).map(|node| &node.act), Some(Act::Revocation(_)));
+        is_work && self.is_kept(revocation, position)
+    }
+
+    fn is_inside(&self, revocation: usize, position: usize) -> bool {
+        let (Some(cut), Some(node)) = (self.set.cut(revocation), self.set.nodes.get(position)) else {
+            return false;
+        };
+        self.set.is_inside(position, node, cut)
+    }
+
+    fn is_kept(&mut self, revocation: usize, position: usize) -> bool {
+        if !self.kept.contains_key(&revocation) {
+            let knows = self.causality.knows([revocation]);
+            let unaware = |position: &usize| knows.get(*position) == Some(&false);
+            let positions: Vec<usize> = (0..self.set.nodes.len()).filter(unaware).collect();
+            let honest: Vec<usize> =
+                positions.into_iter().filter(|position| self.is_plain_entry(*position)).collect();
+            self.kept.insert(revocation, self.causality.past(honest));
+        }
+        self.kept.get(&revocation).and_then(|kept| kept.get(position)).copied().unwrap_or(false)
+    }
+
+    /// Whether an entry counts by rule 1 under any delegation to its writer.
+    fn is_plain_entry(&mut self, position: usize) -> bool {
+        let Some(node) = self.set.nodes.get(position).filter(|_| !self.aside.contains(&position)) else {
+            return false;
+        };
+        let delegations = self.set.by_audience.get(&node.writer).into_iter().flatten();
+        self.set.is_root(&node.writer) || delegations.into_iter().any(|id| self.is_plain_under(position, id))
+    }
+
+    fn is_plain_under(&mut self, position: usize, id: &EntryId) -> bool {
+        self.is_plain(id) && self.revocations_of(id).into_iter().all(|r| self.is_inside(r, position))
+    }
+
+    /// Whether the chain of a delegation counts by rule 1 alone.
+    fn is_plain(&mut self, id: &EntryId) -> bool {
+        if let Some(known) = self.plain.get(id) {
+            return *known;
+        }
+        let (Some(granted), Some(delegation)) = (self.set.delegations.get(id), self.set.delegation(id))
+        else {
+            return false;
+        };
+        let plain = !self.aside.contains(&granted.node)
+            && delegation.parent.is_none_or(|parent| self.is_plain_under(granted.node, &parent));
+        self.plain.insert(*id, plain);
+        plain
+    }
+
+    /// Everything that follows once all revocations have been judged.
+    fn conclude(mut self) -> Verdicts {
+        let counting = (0..self.set.nodes.len()).map(|position| self.counts(position)).collect();
+        let mut members = BTreeMap::<WriterId, Vec<EntryId>>::new();
+        let mut given = BTreeSet::new();
+        for id in self.set.delegations.keys() {
+            if self.is_given(id) {
+                given.insert(*id);
+                let standing = self.set.delegation(id).filter(|_| !self.revoked.contains_key(id));
+                if let Some(delegation) = standing {
+                    members.entry(delegation.audience).or_default().push(*id);
+                }
+            }
+        }
+        Verdicts { aside: self.aside, counting, given, members, revoked: self.revoked }
+    }
+
+    fn counts(&mut self, position: usize) -> bool {
+        let Some(node) = self.set.nodes.get(position) else { return false };
+        let needed = match &node.act {
+            Act::Delegation(_) => return self.is_given(&node.id),
+            Act::Revocation(revocation) => {
+                return self.revoked.get(&revocation.target).is_some_and(|all| all.contains(&position));
+            }
+            Act::Epoch(_) => Some(Right::Write),
+            Act::Copy { .. } => Some(Right::Read),
+            Act::Presence | Act::KemKey(_) | Act::Fork(_) => None,
+        };
+        if self.set.is_root(&node.writer) {
+            return self.counts_under(position, None);
+        }
+        let allows = |id: &&EntryId| {
+            let rights = self.set.delegation(id).map(Delegation::own_rights);
+            rights.is_some_and(|rights| needed.is_none_or(|right| rights.has(right)))
+        };
+        let delegations: Vec<EntryId> =
+            self.set.by_audience.get(&node.writer).into_iter().flatten().filter(allows).copied().collect();
+        delegations.into_iter().any(|id| self.counts_under(position, Some(id)))
+    }
+}
+
+/// The cut of each revocation in force against a delegation.
+pub(super) fn cuts<'a>(
+    set: &'a Membership,
+    delegation: &EntryId,
+) -> impl Iterator<Item = (usize, &'a Heads)> {
+    let revocations = set.verdicts().revoked.get(delegation).into_iter().flatten();
+    revocations.filter_map(|revocation| Some((*revocation, set.cut(*revocation)?)))
+}

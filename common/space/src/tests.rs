@@ -1,0 +1,5 @@
+//! The rules of a space, tried at their own doors.
+
+mod doors;
+mod revocations;
+mod world;
