@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::{
     did::{from_did, to_did},
     key::SecretKey,
-    signature::{Domain, Signature, SignatureError, verify},
+    signature::{Domain, PublicKey, Signature, SignatureError, verify},
     signed::{Signed, SignedRecord},
 };
 
@@ -34,12 +34,40 @@ fn the_first_vector_of_rfc_8032_with_an_empty_domain() {
     let seed = hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
     let key = SecretKey::from_seed(&seed);
     assert_eq!(key.public(), hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"));
-    assert_eq!(key.sign(Domain::new(""), b"").as_bytes().get(..4), Some([0xe5, 0x56, 0x43, 0x00].as_slice()));
+    let signature = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+    assert_eq!(key.sign(Domain::new(""), b""), Signature::from_bytes(hex(signature)));
 }
 
-fn hex(text: &str) -> [u8; 32] {
-    let bytes: Vec<u8> = (0..32).map(|n| u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap()).collect();
-    bytes.try_into().unwrap()
+fn hex<const N: usize>(text: &str) -> [u8; N] {
+    bytes(text).try_into().unwrap()
+}
+
+/// The bytes of a golden file, whose lines may break anywhere.
+fn bytes(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.chars().filter(|character| !character.is_whitespace()).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(&String::from_iter(pair), 16).unwrap()).collect()
+}
+
+#[test]
+fn golden_signed_records_stay_what_they_are() {
+    let key = SecretKey::from_seed(&[1; 32]);
+    let golden = bytes(include_str!("../golden/signed.v1.hex"));
+    let signed = Signed::sign(Sample { number: 1000 }, &key);
+    assert_eq!(signed.to_bytes(), golden);
+    let read = Signed::<Sample>::from_bytes(&golden).unwrap();
+    assert_eq!(read.verify(&key.public()).unwrap(), &Sample { number: 1000 });
+}
+
+#[test]
+fn golden_writer_keys_stay_what_they_are() {
+    let device = SecretKey::from_seed(&[1; 32]);
+    let golden = [
+        (&[2; 16][..], include_str!("../golden/writer-key-of-creator.v1.hex")),
+        (&[2; 32][..], include_str!("../golden/writer-key-of-joiner.v1.hex")),
+    ];
+    for (reference, seed) in golden {
+        assert_eq!(device.writer_key(reference).seed().to_vec(), bytes(seed));
+    }
 }
 
 #[test]
@@ -58,7 +86,9 @@ fn keys_of_small_order_are_refused() {
     neutral[0] = 1;
     let mut signature = [0; 64];
     signature[0] = 1;
-    assert!(verify(&neutral, DOMAIN, b"x", &Signature::from_bytes(signature)).is_err());
+    let refused = verify(&neutral, DOMAIN, b"x", &Signature::from_bytes(signature));
+    assert_eq!(refused, Err(SignatureError::PublicKey));
+    assert_eq!(PublicKey::from_bytes(&neutral), Err(SignatureError::PublicKey));
 }
 
 #[test]
@@ -89,6 +119,10 @@ fn the_did_of_a_known_key() {
     assert_eq!(to_did(&from_did(did).unwrap()), did);
     assert!(from_did("did:web:example").is_err());
     assert!(from_did("did:key:z6Mk").is_err());
+    assert!(from_did(&format!("did:key:z{}", "6".repeat(100_000))).is_err());
+    // A P-256 key and an X25519 key are other multicodecs.
+    assert!(from_did("did:key:zDnaerx9CtbPJ1q36T5Ln5wYt3MQYeGRG5ehnPAmxcf5mDZpv").is_err());
+    assert!(from_did("did:key:z6LSeu9HkTHSfLLeUs2nnzUSNedgDUevfNQgQjQC23ZCit6F").is_err());
 }
 
 proptest! {
