@@ -87,6 +87,7 @@ enum Timer {
 /// [`Error::Identity`], [`Error::Transport`], [`Error::Address`], or [`Error::Listen`] when a port is taken.
 pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     let Options { key, config, protocols, validator, metrics } = options;
+    prepare_tls()?;
     let peer = key.peer_id();
     let keypair =
         Keypair::ed25519_from_bytes(*key.seed()).map_err(|cause| Error::Identity(Error::shared(cause)))?;
@@ -109,6 +110,18 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     };
     actor.listen().await?;
     Ok((Handle::new(peer, Backend::Swarm(commands), incoming, subscribe, listening_now), actor))
+}
+
+/// Chooses one provider of cryptography for the process, since two are compiled in, and refuses to write
+/// session keys to a file.
+fn prepare_tls() -> Result<(), Error> {
+    if !cfg!(debug_assertions) && std::env::var_os("SSLKEYLOGFILE").is_some() {
+        return Err(Error::KeyLog);
+    }
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::trace!("a provider of cryptography was chosen before");
+    }
+    Ok(())
 }
 
 impl Actor {

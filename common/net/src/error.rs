@@ -14,6 +14,9 @@ pub enum Error {
     /// The secret key is not one the transports can use.
     #[error("the device key cannot be used as a network identity")]
     Identity(#[source] SharedCause),
+    /// Session keys would be written to a file.
+    #[error("SSLKEYLOGFILE is set, which would write session keys to a file; unset it and start again")]
+    KeyLog,
     /// A transport could not be set up.
     #[error("the {transport} transport cannot be set up")]
     Transport {

@@ -110,11 +110,26 @@ impl Handle {
     pub async fn open(&self, peer: PeerId, protocol: Protocol, deadline: Duration) -> Result<Stream, Error> {
         match &self.shared.backend {
             Backend::Swarm(_) => {
-                let asked = self.ask(|reply| Command::Open { peer, protocol, reply });
-                within("opening a stream to the peer", deadline, asked).await
+                within("opening a stream to the peer", deadline, self.open_or_reopen(peer, protocol)).await
             }
             Backend::Memory(member) => member.open(peer, protocol),
         }
+    }
+
+    /// A connection may end just when it was chosen: then the next one, or a new one, serves.
+    async fn open_or_reopen(&self, peer: PeerId, protocol: Protocol) -> Result<Stream, Error> {
+        let open = || self.ask(|reply| Command::Open { peer, protocol, reply });
+        match open().await {
+            Err(Error::Lost { .. }) => open().await,
+            Err(Error::Stopped) if !self.has_stopped() => {
+                open().await.map_err(|_again| Error::Lost { peer, source: None })
+            }
+            result => result,
+        }
+    }
+
+    fn has_stopped(&self) -> bool {
+        matches!(&self.shared.backend, Backend::Swarm(commands) if commands.is_closed())
     }
 
     /// Takes over the streams others open with `protocol`, one of those named at start. Dropping the result

@@ -53,11 +53,13 @@ impl Inlets {
 
     /// Queues a stream for whoever takes its protocol, or drops it: an answer to the peer that costs nothing.
     pub(crate) fn put(&self, stream: Stream) {
-        let queue = self.queues.iter().find(|(protocol, _)| *protocol == stream.protocol());
-        let outcome = match queue.map(|(_, queue)| queue.try_send(stream)) {
-            Some(Ok(())) => StreamOutcome::Accepted,
-            Some(Err(_)) | None => StreamOutcome::Busy,
-        };
+        let protocol = stream.protocol();
+        let queue = self.queues.iter().find(|(served, _)| *served == protocol);
+        let room = queue.and_then(|(_, queue)| queue.try_reserve().ok());
+        let outcome = if room.is_some() { StreamOutcome::Accepted } else { StreamOutcome::Busy };
+        if let Some(room) = room {
+            room.send(stream);
+        }
         self.metrics.stream(outcome);
     }
 }

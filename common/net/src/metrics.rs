@@ -7,12 +7,15 @@ use prometheus_client::{
 };
 
 /// The counters of one network; clones count together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     connections: Gauge,
     dials: Family<DialLabels, Counter>,
     streams: Family<StreamLabels, Counter>,
     bytes: Family<BytesLabels, Counter>,
+    // Members of `bytes`, kept apart since every read and write counts.
+    sent: Counter,
+    received: Counter,
 }
 
 /// How a dial ended.
@@ -53,6 +56,21 @@ struct BytesLabels {
     direction: Direction,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        let bytes: Family<BytesLabels, Counter> = Family::default();
+        let member = |direction| bytes.get_or_create(&BytesLabels { direction }).clone();
+        Self {
+            connections: Gauge::default(),
+            dials: Family::default(),
+            streams: Family::default(),
+            sent: member(Direction::Sent),
+            received: member(Direction::Received),
+            bytes,
+        }
+    }
+}
+
 impl Metrics {
     /// Registers everything under `cosmic_net_…`; `registry` must prepend `cosmic_`.
     pub fn register(&self, registry: &mut Registry) {
@@ -85,15 +103,14 @@ impl Metrics {
     }
 
     pub(crate) fn sent(&self, bytes: usize) {
-        self.count(Direction::Sent, bytes);
+        count(&self.sent, bytes);
     }
 
     pub(crate) fn received(&self, bytes: usize) {
-        self.count(Direction::Received, bytes);
+        count(&self.received, bytes);
     }
+}
 
-    fn count(&self, direction: Direction, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.bytes.get_or_create(&BytesLabels { direction }).inc_by(bytes);
-    }
+fn count(counter: &Counter, bytes: usize) {
+    counter.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use libp2p::kad::{
-    self, BootstrapOk, GetRecordOk, InboundRequest, QueryId, QueryResult, Quorum, Record,
+    self, GetRecordError, GetRecordOk, InboundRequest, QueryId, QueryResult, Quorum, Record,
     store::{MemoryStore, RecordStore as _},
 };
 
@@ -129,7 +129,7 @@ impl Queries {
         }
     }
 
-    fn is_full(&mut self) -> bool {
+    fn is_full(&self) -> bool {
         self.open.len() >= QUERIES_MAX
     }
 }
@@ -142,23 +142,29 @@ fn failed(what: &'static str, cause: impl std::error::Error + Send + Sync + 'sta
 
 /// The last word of the directory on a question.
 fn finish(query: Query, result: QueryResult) {
-    match (query, result) {
-        (Query::Bootstrap(reply), QueryResult::Bootstrap(Err(cause))) => {
-            answer(reply, Err(failed("be joined", cause)));
+    match query {
+        Query::Bootstrap(reply) => {
+            let joined = match result {
+                QueryResult::Bootstrap(Err(cause)) => Err(failed("be joined", cause)),
+                _ => Ok(()),
+            };
+            answer(reply, joined);
         }
-        (Query::Bootstrap(reply), QueryResult::Bootstrap(Ok(BootstrapOk { .. }))) => answer(reply, Ok(())),
-        (Query::Publish(reply), QueryResult::PutRecord(Err(cause))) => {
-            answer(reply, Err(failed("keep the record", cause)));
+        Query::Publish(reply) => {
+            let kept = match result {
+                QueryResult::PutRecord(Err(cause)) => Err(failed("keep the record", cause)),
+                _ => Ok(()),
+            };
+            answer(reply, kept);
         }
-        (Query::Publish(reply), QueryResult::PutRecord(Ok(_))) => answer(reply, Ok(())),
-        (Query::Find { reply, best: None, .. }, QueryResult::GetRecord(Err(cause)))
-            if matches!(cause, kad::GetRecordError::Timeout { .. }) =>
-        {
-            answer(reply, Err(failed("be searched", cause)));
+        Query::Find { reply, best, .. } => {
+            let found = match (best, result) {
+                (None, QueryResult::GetRecord(Err(cause @ GetRecordError::Timeout { .. }))) => {
+                    Err(failed("be searched", cause))
+                }
+                (best, _) => Ok(best),
+            };
+            answer(reply, found);
         }
-        (Query::Find { reply, best, .. }, QueryResult::GetRecord(_)) => answer(reply, Ok(best)),
-        // The directory answers each question in its own kind; a dropped reply would say `Stopped`.
-        (Query::Bootstrap(reply) | Query::Publish(reply), _) => answer(reply, Err(Error::Stopped)),
-        (Query::Find { reply, .. }, _) => answer(reply, Err(Error::Stopped)),
     }
 }

@@ -56,7 +56,8 @@ struct Ends {
     _usage: Usage,
 }
 
-/// A two-way stream to a peer, of one protocol.
+/// A two-way stream to a peer, of one protocol. Dropping it without [`close`](Self::close) loses what is
+/// queued, and the peer sees a lost stream.
 #[derive(Debug)]
 pub struct Stream {
     sender: Sender,

@@ -28,6 +28,10 @@ use crate::{
     stream::{Stream, Usage},
 };
 
+/// Streams one connection may carry before further ones of the peer are dropped: half of the room in the
+/// queue of a protocol, and more than any house of ours opens to one peer.
+const STREAMS_MAX: usize = 128;
+
 /// The handler of one connection.
 pub(crate) struct Handler {
     peer: PeerId,
@@ -48,6 +52,15 @@ impl Handler {
 
     fn stream(&self, protocol: Protocol, pipe: libp2p::Stream) -> Stream {
         Stream::new(self.peer, protocol, pipe.compat(), self.usage.clone(), self.metrics.clone())
+    }
+
+    /// One connection must not take all the room that others share.
+    fn accepted(&self, protocol: Protocol, pipe: libp2p::Stream) {
+        if self.usage.streams() < STREAMS_MAX {
+            self.inlets.put(self.stream(protocol, pipe));
+        } else {
+            self.metrics.stream(StreamOutcome::Busy);
+        }
     }
 
     fn opened(&self, opening: Opening, pipe: libp2p::Stream) {
@@ -105,7 +118,7 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (protocol, pipe),
                 info: (),
-            }) => self.inlets.put(self.stream(protocol, pipe)),
+            }) => self.accepted(protocol, pipe),
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
                 self.opened(info, protocol);
             }

@@ -92,6 +92,41 @@ async fn one_connection_is_left_when_both_dial() {
 }
 
 #[tokio::test]
+async fn the_lower_peer_closes_a_surplus_connection() {
+    let (one, registry) = dialer(1, Config::loopback()).await;
+    let other = start(2, Config { prefer: Transport::Tcp, ..Config::loopback() }).await;
+    let (lower, higher) = if one.local_peer() < other.local_peer() { (&one, &other) } else { (&other, &one) };
+    let (lower_addresses, higher_addresses) = (lower.listening(), higher.listening());
+    let quic = only(&higher_addresses, Transport::Quic);
+    let tcp = only(&lower_addresses, Transport::Tcp);
+    let (there, back) = tokio::join!(
+        lower.connect(higher.local_peer(), &quic, SOON),
+        higher.connect(lower.local_peer(), &tcp, SOON),
+    );
+    there.unwrap();
+    back.unwrap();
+    let mut poll = tokio::time::interval(std::time::Duration::from_millis(10));
+    let one_left = async {
+        while !counted(&registry, "cosmic_net_connections 1") {
+            poll.tick().await;
+        }
+    };
+    tokio::time::timeout(SOON, one_left).await.unwrap();
+    assert_eq!(one.connected().await.unwrap(), [other.local_peer()]);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_opened_again() {
+    let far = start(2, Config::loopback()).await;
+    let near = start(1, Config { idle_timeout_secs: 1, ..Config::default() }).await;
+    let mut events = near.events();
+    near.add_addresses(far.local_peer(), &far.listening()).await.unwrap();
+    drop(near.open(far.local_peer(), ECHO, SOON).await.unwrap());
+    assert_eq!(disconnected(&mut events).await, far.local_peer());
+    near.open(far.local_peer(), ECHO, SOON).await.unwrap();
+}
+
+#[tokio::test]
 async fn somebody_else_at_the_address_is_unreachable() {
     let (far, other) = (start(2, Config::loopback()).await, start(3, Config::loopback()).await);
     let near = start(1, Config::default()).await;

@@ -73,6 +73,7 @@ suite!(
     a_long_frame_is_refused_before_it_is_read,
     bulk_follows_frames_on_one_stream,
     a_closed_half_still_receives,
+    what_was_sent_before_closing_arrives_after_dropping,
     a_stream_dropped_in_a_frame_is_truncated_or_lost,
     a_stalled_frame_ends_after_patience,
     a_peer_that_takes_nothing_ends_after_patience,
@@ -131,7 +132,7 @@ async fn a_long_frame_is_refused_before_it_is_read(pair: Pair) {
 
 async fn bulk_follows_frames_on_one_stream(pair: Pair) {
     let (mut here, mut there) = pair.stream().await;
-    let object: Vec<u8> = (0..OBJECT_MAX_BYTES).map(|n| (n % 251) as u8).collect();
+    let object: Vec<u8> = (0..251_u8).cycle().take(OBJECT_MAX_BYTES).collect();
     let sending = async {
         here.send(b"an object").await.unwrap();
         here.send_bulk(&object).await.unwrap();
@@ -160,6 +161,17 @@ async fn a_closed_half_still_receives(pair: Pair) {
     there.close().await.unwrap();
     assert_eq!(here.recv(64).await.unwrap().unwrap(), b"thanks");
     assert_eq!(here.recv(64).await.unwrap(), None);
+}
+
+async fn what_was_sent_before_closing_arrives_after_dropping(pair: Pair) {
+    let (mut here, mut there) = pair.stream().await;
+    // Little enough for every transport to take without a reader.
+    let frame = vec![5; 48 * 1024];
+    here.send(&frame).await.unwrap();
+    here.close().await.unwrap();
+    drop(here);
+    assert_eq!(there.recv(FRAME_MAX_BYTES).await.unwrap().unwrap(), frame);
+    assert_eq!(there.recv(64).await.unwrap(), None);
 }
 
 async fn a_stream_dropped_in_a_frame_is_truncated_or_lost(pair: Pair) {

@@ -1,0 +1,90 @@
+//! Bulk bytes over one stream of loopback: rate and CPU seconds per GB of both ends, by transport.
+//!
+//! `cargo run -p cosmic-net --example bulk -- 1024` moves 1,024 MiB over each transport.
+
+use std::{sync::Arc, time::Duration};
+
+use cosmic_common::protocol::OBJECT;
+use cosmic_identity::key::SecretKey;
+use cosmic_net::{Actor, Config, Error, Handle, Metrics, Options, RefuseAll, Stream, Transport, bind};
+
+/// What one call sends: an object.
+const PIECE_BYTES: usize = 4 * 1024 * 1024;
+const SOON: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mebibytes: usize = std::env::args().nth(1).map_or(Ok(256), |text| text.parse())?;
+    let pieces = (mebibytes * 1024 * 1024).div_ceil(PIECE_BYTES);
+    for (transport, listen) in
+        [(Transport::Quic, "/ip4/127.0.0.1/udp/0/quic-v1"), (Transport::Tcp, "/ip4/127.0.0.1/tcp/0")]
+    {
+        let config = Config { listen: vec![listen.parse()?], ..Config::default() };
+        let (near, far) = (start(1, config.clone()).await?, start(2, config).await?);
+        near.add_addresses(far.local_peer(), &far.listening()).await?;
+        let mut incoming = far.accept(OBJECT)?;
+        let sending = near.open(far.local_peer(), OBJECT, SOON).await?;
+        let receiving = incoming.next().await.ok_or(Error::Stopped)?;
+        run_pieces(sending, receiving, 16).await?;
+        let sending = near.open(far.local_peer(), OBJECT, SOON).await?;
+        let receiving = incoming.next().await.ok_or(Error::Stopped)?;
+        let (cpu, began) = (cpu_seconds()?, tokio::time::Instant::from_std(clock()));
+        run_pieces(sending, receiving, pieces).await?;
+        let (cpu, elapsed) = (cpu_seconds()? - cpu, began.elapsed().as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let gigabytes = (pieces * PIECE_BYTES) as f64 / 1e9;
+        println!(
+            r#"{{"transport": "{transport:?}", "mb_per_s": {:.0}, "cpu_s_per_gb": {:.2}}}"#,
+            gigabytes * 1e3 / elapsed,
+            cpu / gigabytes
+        );
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measuring program has no supervisor and no other clock")]
+fn clock() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measuring program has no supervisor; tasks end with it")]
+async fn run_pieces(mut here: Stream, mut there: Stream, pieces: usize) -> Result<(), Error> {
+    let sender = tokio::spawn(async move {
+        let object = vec![7; PIECE_BYTES];
+        for _ in 0..pieces {
+            here.send_bulk(&object).await?;
+        }
+        here.close().await?;
+        here.recv(1).await
+    });
+    let mut object = Vec::with_capacity(PIECE_BYTES);
+    for _ in 0..pieces {
+        object.clear();
+        there.recv_bulk(&mut object, PIECE_BYTES).await?;
+    }
+    there.close().await?;
+    sender.await.map_err(|_panicked| Error::Stopped)?.map(drop)
+}
+
+async fn start(seed: u8, config: Config) -> Result<Handle, Error> {
+    let key = SecretKey::from_seed(&[seed; 32]);
+    let validator = Arc::new(RefuseAll);
+    let options = Options { key: &key, config, protocols: &[OBJECT], validator, metrics: Metrics::default() };
+    let (handle, actor) = bind(options).await?;
+    run(actor);
+    Ok(handle)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measuring program has no supervisor; tasks end with it")]
+fn run(actor: Actor) {
+    tokio::spawn(actor.run(std::future::pending()));
+}
+
+/// User and system time of this process so far; Linux counts in hundredths.
+fn cpu_seconds() -> Result<f64, Box<dyn std::error::Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place).copied().unwrap_or("0").parse::<f64>();
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
+}
