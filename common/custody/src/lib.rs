@@ -21,7 +21,7 @@ pub use error::Error;
 pub use level::Level;
 pub use placement::{Holding, Placement};
 pub use plan::{
-    place::{Assignment, assign, owed, placement},
+    place::{Assignment, assign, owed, placement_record},
     search::{Ask, Found, Outcome, Search, Sources},
 };
 pub use quota::{Charge, Quota, Usage};

@@ -33,6 +33,17 @@ pub(crate) enum Life {
     Unknown,
 }
 
+impl MemberStanding {
+    fn see(&mut self, time: Timestamp, life: Incarnation) {
+        let seen = (time, life);
+        match self.life {
+            Life::Recorded(_) => {}
+            Life::Seen(time, life) if (time, life) >= seen => {}
+            Life::Seen(..) | Life::Unknown => self.life = Life::Seen(time, life),
+        }
+    }
+}
+
 impl Standing {
     /// The standing of these members: peer, zone, and the life its record names, if it does.
     pub fn new<'a>(members: impl IntoIterator<Item = (PeerId, &'a str, Option<Incarnation>)>) -> Self {
@@ -46,18 +57,19 @@ impl Standing {
         Self { members }
     }
 
+    /// Takes over which lives were seen, when the members have changed.
+    pub fn inherit(&mut self, earlier: &Self) {
+        for (peer, before) in &earlier.members {
+            if let (Some(member), Life::Seen(time, life)) = (self.members.get_mut(peer), before.life) {
+                member.see(time, life);
+            }
+        }
+    }
+
     /// Learns from a verified receipt which life its holder lives. The latest by the holder's clock counts.
     pub fn observe(&mut self, receipt: &Receipt) {
         if let Some(member) = self.members.get_mut(&receipt.holder) {
-            let seen = (receipt.time, receipt.incarnation);
-            match member.life {
-                Life::Recorded(_) => {}
-                Life::Seen(time, life) => {
-                    let (time, life) = seen.max((time, life));
-                    member.life = Life::Seen(time, life);
-                }
-                Life::Unknown => member.life = Life::Seen(seen.0, seen.1),
-            }
+            member.see(receipt.time, receipt.incarnation);
         }
     }
 

@@ -169,6 +169,9 @@ fn a_new_life_voids_what_the_old_one_said() {
         Receipt { incarnation: life(2), time: Timestamp::from_unix_ms(99), ..shard_receipt(2, 0) };
     standing.observe(&elsewhere);
     assert_eq!(reach(&receipts, &duty(), &standing).level(9), Level::Accepted);
+    let mut renewed = six();
+    renewed.inherit(&standing);
+    assert_eq!(reach(&receipts, &duty(), &renewed).level(9), Level::Accepted);
     let recorded = Standing::new([(1, "a"), (2, "b")].map(|(n, z)| (peer(n), z, Some(life(2)))));
     assert_eq!(reach(&receipts, &duty(), &recorded).level(9), Level::Local);
 }

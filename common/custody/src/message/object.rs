@@ -21,7 +21,7 @@ use super::{bounded, bulk::BulkLength, refusal::Refusal, space::SessionId};
 /// The name of the protocol.
 pub const PROTOCOL: &str = "/cosmic/object/1";
 /// Objects one `Have` may ask for: a file of 16 GiB.
-pub const HAVE_MAX: usize = 4096;
+pub const HAVE_MAX: u64 = 4096;
 
 /// What a device may ask of its gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -66,7 +66,7 @@ pub enum ObjectRequest {
         #[n(0)]
         session: SessionId,
         /// The objects, at most [`HAVE_MAX`].
-        #[n(1)]
+        #[cbor(n(1), decode_with = "bounded::values::<_, _, HAVE_MAX>")]
         objects: Vec<ObjectId>,
     },
 }

@@ -20,6 +20,8 @@ use super::{bounded, refusal::Refusal};
 pub const PROTOCOL: &str = "/cosmic/replica/1";
 /// Calls one caller may have unanswered on one stream; subscriptions are not counted.
 pub const CALLS_MAX: usize = 256;
+/// Logs one `Attest` may name: that many signatures take some 14 ms.
+pub const ATTEST_MAX: u64 = 1024;
 
 /// Heads of a space by channel.
 pub type SpaceHeads = BTreeMap<ChannelId, Heads>;
@@ -95,8 +97,8 @@ pub enum ReplicaRequest {
         /// The space of the logs.
         #[n(0)]
         space: SpaceId,
-        /// The logs.
-        #[n(1)]
+        /// The logs, at most [`ATTEST_MAX`].
+        #[cbor(n(1), decode_with = "bounded::values::<_, _, ATTEST_MAX>")]
         logs: Vec<LogId>,
     },
     /// Push whatever is appended to this space from now on.

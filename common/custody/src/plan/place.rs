@@ -36,7 +36,7 @@ pub fn owed(plan: &[Assignment], custody: &ObjectCustody, standing: &Standing) -
 
 /// The placement record that follows from the receipts so far; where two hold one shard, the one of the plan is named.
 #[must_use]
-pub fn placement(
+pub fn placement_record(
     plan: &[Assignment],
     custody: &ObjectCustody,
     standing: &Standing,

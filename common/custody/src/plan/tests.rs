@@ -10,7 +10,7 @@ use cosmic_erasure::{Codec, Coder, Manifest};
 use proptest::prelude::*;
 
 use super::{
-    place::{Assignment, assign, owed, placement},
+    place::{Assignment, assign, owed, placement_record},
     search::{Ask, Found, Outcome, Search, Sources},
 };
 use crate::{
@@ -190,7 +190,7 @@ fn a_placement_names_the_planned_holder_of_two() {
             custody.insert(&receipt(&manifest, shard), &standing).unwrap();
         }
         let ring = Hash::from_bytes([3; 32]);
-        let record = placement(&plan, &custody, &standing, ring, Timestamp::from_unix_ms(5));
+        let record = placement_record(&plan, &custody, &standing, ring, Timestamp::from_unix_ms(5));
         let holders: Vec<_> = record.holders.iter().map(|(index, holding)| (*index, holding.peer)).collect();
         assert_eq!(holders, [(0, peer(1)), (1, peer(planned))]);
     }

@@ -15,7 +15,7 @@ use crate::{
         fitting,
         object::{ObjectAnswer, ObjectRequest},
         refusal::{Refusal, RefusalCode, SENTENCE_MAX_BYTES},
-        replica::{ReplicaAnswer, ReplicaCall, ReplicaReply},
+        replica::{ReplicaAnswer, ReplicaCall, ReplicaReply, SpaceHeads, heads_digest},
         shard::{Indices, ShardAnswer, ShardRequest},
         space::SpaceFrame,
     },
@@ -79,6 +79,18 @@ fn lists_are_bounded_before_they_are_read() {
     assert!(SpaceFrame::from_bytes(&bytes).is_ok());
     bytes = SpaceFrame::Receipts(vec![Vec::new(); LIST_MAX + 1]).to_bytes();
     assert!(matches!(SpaceFrame::from_bytes(&bytes), Err(RecordError::Malformed { .. })));
+    let have =
+        |count| ObjectRequest::Have { session: samples::SESSION, objects: vec![samples::OBJECT; count] };
+    assert!(ObjectRequest::from_bytes(&have(4096).to_bytes()).is_ok());
+    let too_many = ObjectRequest::from_bytes(&have(4097).to_bytes());
+    assert!(matches!(too_many, Err(RecordError::Malformed { .. })));
+}
+
+#[test]
+fn the_digest_of_heads_is_golden_and_tells_them_apart() {
+    let digest = heads_digest(&samples::heads());
+    assert_eq!(hex(digest.as_bytes()), "9711efd9cc733c0b2b97065fad73c8bcdcae96c47a01eec86b260463d9f5da21");
+    assert_ne!(digest, heads_digest(&SpaceHeads::new()));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) const CHANNEL: ChannelId = ChannelId::from_bytes([2; 32]);
 pub(super) const LOG: LogId = LogId::from_bytes([3; 32]);
 pub(super) const OBJECT: ObjectId = ObjectId::from_bytes([5; 32]);
 pub(super) const LIFE: Incarnation = Incarnation::from_bytes([6; 16]);
-const SESSION: SessionId = SessionId([7; 16]);
+pub(super) const SESSION: SessionId = SessionId([7; 16]);
 
 pub(super) fn head(seq: u64) -> Head {
     Head { seq, entry: EntryId::from_bytes([4; 32]) }
@@ -47,7 +47,7 @@ fn refusal() -> Refusal {
     Refusal::new(RefusalCode::Busy, "64 uploads are under way here; try again in a second")
 }
 
-fn heads() -> SpaceHeads {
+pub(super) fn heads() -> SpaceHeads {
     BTreeMap::from([(CHANNEL, BTreeMap::from([(LOG, head(9))]))])
 }
 
