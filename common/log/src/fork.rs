@@ -68,6 +68,10 @@ pub struct Fork {
     pub counts: EntryId,
     /// The entry that is kept aside.
     pub aside: EntryId,
+    /// The entry before the one that counts.
+    pub counts_follows: Option<EntryId>,
+    /// The entry before the one kept aside; another than `counts_follows` if the log parted earlier.
+    pub aside_follows: Option<EntryId>,
 }
 
 impl ForkProof {
@@ -95,7 +99,14 @@ impl ForkProof {
         let key = PublicKey::from_bytes(writer.as_bytes())?;
         key.verify(DOMAIN, counts.as_bytes(), &self.lower.signature)?;
         key.verify(DOMAIN, aside.as_bytes(), &self.higher.signature)?;
-        Ok(Fork { log: a.log, seq: a.seq, counts, aside })
+        Ok(Fork {
+            log: a.log,
+            seq: a.seq,
+            counts,
+            aside,
+            counts_follows: a.previous,
+            aside_follows: b.previous,
+        })
     }
 
     /// The log the headers name, without verifying anything.
