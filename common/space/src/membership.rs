@@ -111,8 +111,9 @@ pub struct Membership {
     kem_keys: BTreeMap<WriterId, Vec<usize>>,
     /// Places in membership logs with more than one entry, as seen here or proven.
     contested: BTreeMap<(LogId, u64), BTreeSet<EntryId>>,
-    /// Proven forks of any log of the space: the earliest place, and the entries that compete there.
-    forks: BTreeMap<LogId, BTreeMap<u64, BTreeSet<EntryId>>>,
+    /// Proven forks of any log of the space: by place the entries that compete there, each with the one
+    /// it follows.
+    forks: BTreeMap<LogId, BTreeMap<u64, BTreeMap<EntryId, Option<EntryId>>>>,
     verdicts: OnceLock<Verdicts>,
 }
 
@@ -309,12 +310,12 @@ impl Membership {
         caveats
     }
 
-    /// Where a log was proven to fork first, and the entries that compete there. The one with the
-    /// lowest id counts, unless a [pinned](Membership::pins) head lies after another.
+    /// The first place where two entries of a log were proven, and these entries. Where a log parts, the
+    /// entry with the lowest id counts, unless a [pinned](Membership::pins) head lies after another.
     #[must_use]
-    pub fn fork(&self, log: &LogId) -> Option<(u64, Vec<EntryId>)> {
+    pub fn fork(&self, log: &LogId) -> Option<(u64, BTreeSet<EntryId>)> {
         let (seq, ids) = self.forks.get(log)?.first_key_value()?;
-        Some((*seq, ids.iter().copied().collect()))
+        Some((*seq, ids.keys().copied().collect()))
     }
 
     /// Heads of a log that revocations in force name in their cuts. The branch below such a head

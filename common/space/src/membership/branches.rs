@@ -52,24 +52,32 @@ impl Membership {
 
     fn set_aside(&self, log: &LogId, pins: &[usize], aside: &mut BTreeSet<usize>) {
         for (seq, nodes) in self.logs.get(log).map(|log| &log.places).into_iter().flatten() {
-            let follows_aside = |node: &usize| {
-                let previous = self.nodes.get(*node).and_then(|node| node.previous);
-                previous.and_then(|id| self.index.get(&id)).is_some_and(|node| aside.contains(node))
-            };
-            let (lost, alive): (Vec<usize>, Vec<usize>) = nodes.iter().partition(|node| follows_aside(node));
-            let counts = self.winner(log, *seq, &alive, pins);
-            let beaten = alive.iter().filter(|node| self.nodes.get(**node).map(|node| node.id) != counts);
-            aside.extend(lost.iter().chain(beaten));
+            let counts = self.winner((log, *seq), nodes, pins, aside);
+            let beaten = nodes.iter().filter(|node| self.nodes.get(**node).map(|node| node.id) != counts);
+            aside.extend(beaten);
         }
     }
 
-    /// The entry that counts among those `alive` at one place and those proven to compete there.
-    fn winner(&self, log: &LogId, seq: u64, alive: &[usize], pins: &[usize]) -> Option<EntryId> {
-        let id = |node: &usize| self.nodes.get(*node).map(|node| node.id);
-        let pinned = |node: &&usize| pins.iter().any(|pin| self.ancestor_at(*pin, seq) == Some(**node));
-        let absent = self.forks.get(log).and_then(|forks| forks.get(&seq)).into_iter().flatten();
-        let absent = absent.filter(|id| !self.index.contains_key(*id)).copied();
-        let lowest = || alive.iter().filter_map(id).chain(absent).min();
-        alive.iter().filter(pinned).filter_map(id).min().or_else(lowest)
+    /// The entry that counts in one place, among those here and those proven to compete there: one that
+    /// follows the branch that counts so far, below a pin if there is one, else with the lowest id.
+    fn winner(
+        &self,
+        (log, seq): (&LogId, u64),
+        nodes: &[usize],
+        pins: &[usize],
+        aside: &BTreeSet<usize>,
+    ) -> Option<EntryId> {
+        let alive = |previous: &Option<EntryId>| {
+            let Some(previous) = previous else { return true };
+            self.index.get(previous).is_some_and(|node| !aside.contains(node))
+        };
+        let here: Vec<(usize, &Node)> =
+            nodes.iter().filter_map(|position| Some((*position, self.nodes.get(*position)?))).collect();
+        let here: Vec<_> = here.into_iter().filter(|(_, node)| alive(&node.previous)).collect();
+        let is_pinned = |position| pins.iter().any(|pin| self.ancestor_at(*pin, seq) == Some(position));
+        let pinned = here.iter().filter(|(position, _)| is_pinned(*position)).map(|(_, node)| node.id).min();
+        let proven = self.forks.get(log).and_then(|forks| forks.get(&seq)).into_iter().flatten();
+        let proven = proven.filter(|(_, follows)| alive(follows)).map(|(id, _)| *id);
+        pinned.or_else(|| here.iter().map(|(_, node)| node.id).chain(proven).min())
     }
 }

@@ -160,8 +160,8 @@ impl Membership {
             Act::Revocation(_) => self.revocations.push(node),
             Act::KemKey(_) => self.kem_keys.entry(writer).or_default().push(node),
             Act::Fork(fork) => {
-                let competitors = [fork.counts, fork.aside];
-                self.forks.entry(fork.log).or_default().entry(fork.seq).or_default().extend(competitors);
+                let place = self.forks.entry(fork.log).or_default().entry(fork.seq).or_default();
+                place.extend([(fork.counts, fork.counts_follows), (fork.aside, fork.aside_follows)]);
             }
             Act::Epoch(_) => self.epochs.push(node),
             Act::Copy { recipient, .. } => self.copies.entry(*recipient).or_default().push(node),

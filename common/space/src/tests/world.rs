@@ -175,7 +175,6 @@ impl World {
         let audience = self.membership.delegation(delegation).unwrap().audience;
         self.membership.standing_delegation(delegation, &audience).is_ok()
     }
-
 }
 
 pub(super) fn revocation(target: EntryId, cut: &[(cosmic_common::id::LogId, Head)]) -> MembershipRecord {
