@@ -14,15 +14,12 @@ use cosmic_common::{
 };
 use minicbor::{Decode, Encode};
 
-use super::{bounded, refusal::Refusal};
+use super::{ATTEST_MAX, bounded, refusal::Refusal};
 
 /// The name of the protocol.
 pub const PROTOCOL: &str = "/cosmic/replica/1";
 /// Calls one caller may have unanswered on one stream; subscriptions are not counted.
 pub const CALLS_MAX: usize = 256;
-/// Logs one `Attest` may name: that many signatures take some 14 ms.
-pub const ATTEST_MAX: u64 = 1024;
-
 /// Heads of a space by channel.
 pub type SpaceHeads = BTreeMap<ChannelId, Heads>;
 

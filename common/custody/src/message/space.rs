@@ -6,17 +6,17 @@
 //!    │ Open ───────────────────────────▶   │
 //!    │ ◀──────────── Opened (or Refused, end) │
 //!    │ ◀──────────── Sync ───────────────▶ │  both ways, until one side ends the stream
-//!    │ ◀───────────────────────── Receipts │  after each durable batch
+//!    │ ◀───────────────────────── Receipts │  after each durable batch, and when asked with Attest
 //! ```
 
 use cosmic_common::{
-    id::{Incarnation, PeerId, SpaceId},
+    id::{Incarnation, LogId, PeerId, SpaceId},
     limit::MESSAGE_MAX_BYTES,
     record::{Record, Shape},
 };
 use minicbor::{Decode, Encode};
 
-use super::{bounded, refusal::Refusal};
+use super::{ATTEST_MAX, bounded, refusal::Refusal};
 
 /// The name of the protocol.
 pub const PROTOCOL: &str = "/cosmic/space/1";
@@ -82,6 +82,10 @@ pub enum SpaceFrame {
     /// Both ways: why the stream ends.
     #[n(5)]
     Refused(#[n(0)] Refusal),
+    /// Opener → acceptor: sign again, and ask the replicas to sign again, for what is kept of these logs. What is owed is
+    /// own heads less receipts, and receipts can be lost on the way.
+    #[n(6)]
+    Attest(#[cbor(n(0), decode_with = "bounded::values::<_, _, ATTEST_MAX>")] Vec<LogId>),
 }
 
 impl Record for SpaceFrame {

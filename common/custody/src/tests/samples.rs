@@ -100,6 +100,7 @@ pub(super) fn space_frames() -> Vec<SpaceFrame> {
         SpaceFrame::Sync(vec![1, 2, 3]),
         SpaceFrame::Receipts(vec![vec![1], vec![2, 3]]),
         SpaceFrame::Refused(refusal()),
+        SpaceFrame::Attest(vec![LOG]),
     ]
 }
 
