@@ -107,3 +107,6 @@ pub(crate) fn from_peer(peer: &PeerId) -> Option<libp2p::PeerId> {
     let key = identity::ed25519::PublicKey::try_from_bytes(peer.as_bytes()).ok()?;
     Some(identity::PublicKey::from(key).to_peer_id())
 }
+
+#[cfg(test)]
+mod tests;

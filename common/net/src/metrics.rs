@@ -72,9 +72,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Registers everything under `cosmic_net_…`; `registry` must prepend `cosmic_`.
+    /// Registers everything in the part of the process's registry that belongs to this room, so that names
+    /// begin with `cosmic_net_`.
     pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("net");
         registry.register("connections", "Connections that stand now", self.connections.clone());
         registry.register("dials", "Dials that ended, by outcome", self.dials.clone());
         registry.register("streams", "Streams opened or accepted, by outcome", self.streams.clone());

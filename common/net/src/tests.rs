@@ -2,6 +2,7 @@
 
 mod directory;
 mod frames;
+mod memory;
 mod sockets;
 mod suite;
 

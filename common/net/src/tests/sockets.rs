@@ -17,7 +17,7 @@ fn only(addresses: &[Address], transport: Transport) -> Vec<Address> {
 /// A peer that only dials, and its counters.
 async fn dialer(seed: u8, config: Config) -> (Handle, Registry) {
     let key = SecretKey::from_seed(&[seed; 32]);
-    let mut registry = Registry::with_prefix("cosmic");
+    let mut registry = Registry::with_prefix("cosmic_net");
     let metrics = Metrics::default();
     metrics.register(&mut registry);
     let validator = Arc::new(RefuseAll);
