@@ -7,11 +7,13 @@ pub mod coder;
 pub mod error;
 pub mod manifest;
 mod matrix;
+pub mod rebuild;
 
 pub use codec::Codec;
-pub use coder::{Coder, Encoded, Rebuilt};
+pub use coder::{Coder, Encoded};
 pub use error::Error;
 pub use manifest::Manifest;
+pub use rebuild::Rebuilt;
 
 #[cfg(test)]
 mod tests;

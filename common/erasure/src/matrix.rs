@@ -7,6 +7,12 @@ use reed_solomon_erasure::galois_8::{ReedSolomon, mul_slice, mul_slice_xor};
 
 use crate::{codec::Codec, error::Error};
 
+/// How much of each shard is worked on at once: BLAKE3 is quickest on pieces of 64 KiB and more, and the
+/// blocks of ten data shards still fit into a level 2 cache of 1 MiB.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// A cache line: the codec writes with 64-byte vectors, a tenth quicker if they do not straddle two lines.
+const LINE_BYTES: usize = 64;
+
 /// For each of k inputs its factor in one output.
 pub(crate) type Row = Vec<u8>;
 
@@ -47,5 +53,19 @@ pub(crate) fn combine(row: &[u8], inputs: &[&[u8]], output: &mut [u8]) {
         } else {
             mul_slice_xor(*factor, input, output);
         }
+    }
+}
+
+/// Calls `work` with the blocks of all `shards` at one place after the other, and with room for one block of output.
+pub(crate) fn for_each_block(shards: &[&[u8]], mut work: impl FnMut(&[&[u8]], &mut [u8])) {
+    let mut streams: Vec<_> = shards.iter().map(|shard| shard.chunks(BLOCK_BYTES)).collect();
+    let longest = shards.first().map_or(0, |shard| shard.len().min(BLOCK_BYTES));
+    let mut room = vec![0; longest + LINE_BYTES];
+    let start = room.as_ptr().align_offset(LINE_BYTES).min(LINE_BYTES);
+    loop {
+        let blocks: Vec<&[u8]> = streams.iter_mut().filter_map(Iterator::next).collect();
+        let length = blocks.first().map_or(0, |block| block.len());
+        let Some(output) = room.get_mut(start..start + length).filter(|_| length > 0) else { return };
+        work(&blocks, output);
     }
 }
