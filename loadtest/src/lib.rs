@@ -1,3 +1,7 @@
 //! Real networks of real processes: the demo, the benchmarks, and what cluster tests start.
 
+pub mod api;
+pub mod canary;
+pub mod demo;
+pub mod network;
 pub mod process;

@@ -3,7 +3,7 @@
 //! Writes arrive as closures. The writer takes all that wait (up to [`GROUP_MAX`]), runs each in a savepoint
 //! of one transaction, commits once (one fsync, about 2.3 ms on the reference machine) and only then answers.
 //! What the closures keep in memory beside the database is a [`State`]; whenever the database rolls something
-//! back, that state is forgotten and read again.
+//! back, the state forgets what it cached and reads it again.
 
 use std::{
     fmt,
@@ -72,14 +72,27 @@ pub enum Error {
     Closed,
 }
 
-/// What the writer keeps in memory beside the database.
-pub trait State: Default + Send + 'static {}
+/// What the writer keeps in memory beside the database, and does once for a whole group.
+pub trait State: Send + 'static {
+    /// How far the state's list of things to tell has grown.
+    fn mark(&self) -> usize;
 
-impl<S: Default + Send + 'static> State for S {}
+    /// The writes since `mark` were rolled back: forget what was cached, and what was to be told since then.
+    fn rolled_back(&mut self, mark: usize);
+
+    /// The group is about to be committed; the last chance to write.
+    ///
+    /// # Errors
+    /// [`Error`] fails the whole group.
+    fn before_commit(&mut self, connection: &Connection) -> Result<(), Error>;
+
+    /// The group is on disk: tell everybody.
+    fn committed(&mut self);
+}
 
 type Job<S> = Box<dyn FnOnce(&mut S, &Connection) -> Answer + Send>;
-/// Called once with the group's fate; the flag beside it says whether the closure's own work was rolled back.
-type Answer = (bool, Box<dyn FnOnce(Result<(), Error>) + Send>);
+/// Called once with the group's fate.
+type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 struct Inner<S> {
     path: PathBuf,
@@ -125,7 +138,7 @@ impl<S: State> Database<S> {
     ///
     /// # Errors
     /// [`Error`] if the file cannot be opened, is foreign, or newer than this program.
-    pub fn open(path: &Path) -> Result<(Self, Writer), Error> {
+    pub fn open(path: &Path, state: S) -> Result<(Self, Writer), Error> {
         let mut connection = open_connection(path)?;
         schema::prepare(path, &mut connection)?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
@@ -138,7 +151,7 @@ impl<S: State> Database<S> {
         let file = path.to_owned();
         let thread = thread::Builder::new()
             .name("database".to_owned())
-            .spawn(move || write_groups(&file, &connection, queue))
+            .spawn(move || write_groups(&file, &connection, state, queue))
             .map_err(|_error| Error::Closed)?;
         Ok((Self { inner: Arc::new(inner) }, Writer(thread)))
     }
@@ -156,13 +169,12 @@ impl<S: State> Database<S> {
         let (answer, answered) = oneshot::channel();
         let job: Job<S> = Box::new(move |state, connection| {
             let result = in_savepoint(state, connection, work);
-            let rolled_back = result.is_err();
             let finish = move |fate: Result<(), Error>| {
                 let result = result.and_then(|value| fate.map(|()| value).map_err(E::from));
                 // The caller may have gone away; the write stands all the same.
                 drop(answer.send(result));
             };
-            (rolled_back, Box::new(finish))
+            Box::new(finish)
         });
         self.inner.jobs.send(job).await.map_err(|_error| E::from(Error::Closed))?;
         answered.await.map_err(|_error| E::from(Error::Closed))?
@@ -202,12 +214,12 @@ fn in_savepoint<S: State, T, E: From<Error>>(
     work: impl FnOnce(&mut S, &Connection) -> Result<T, E>,
 ) -> Result<T, E> {
     let sql = |text| connection.execute_batch(text).map_err(|source| E::from(Error::Sqlite(source)));
-    let changes_before = connection.total_changes();
+    let (changes_before, mark) = (connection.total_changes(), state.mark());
     sql("SAVEPOINT job")?;
     let result = work(state, connection);
     if result.is_err() {
         if connection.total_changes() != changes_before {
-            *state = S::default();
+            state.rolled_back(mark);
         }
         sql("ROLLBACK TO job")?;
     }
@@ -215,46 +227,61 @@ fn in_savepoint<S: State, T, E: From<Error>>(
     result
 }
 
-fn write_groups<S: State>(path: &Path, connection: &Connection, mut queue: mpsc::Receiver<Job<S>>) {
-    let mut state = S::default();
+fn write_groups<S: State>(
+    path: &Path,
+    connection: &Connection,
+    mut state: S,
+    mut queue: mpsc::Receiver<Job<S>>,
+) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            let reason = error.to_string();
-            tracing::error!(path = %path.display(), %reason, "the database takes no writes");
-            for job in group.drain(..) {
-                // Nothing can be written, so the closure is not even run: dropping it answers "closed".
-                drop(job);
-            }
+            tracing::error!(path = %path.display(), %error, "the database takes no writes");
+            // Nothing can be written, so the closures are not even run: dropping them answers "closed".
+            group.clear();
             continue;
         }
+        let mark = state.mark();
         let answers: Vec<Answer> = group.drain(..).map(|job| job(&mut state, connection)).collect();
-        match connection.execute_batch("COMMIT") {
-            Ok(()) => answers.into_iter().for_each(|(_rolled_back, finish)| finish(Ok(()))),
+        let committed = state
+            .before_commit(connection)
+            .and_then(|()| connection.execute_batch("COMMIT").map_err(|error| commit_error(path, &error)));
+        match committed {
+            Ok(()) => {
+                state.committed();
+                answers.into_iter().for_each(|finish| finish(Ok(())));
+            }
             Err(error) => {
                 // SQLite may have rolled back by itself already; then this says so and that is fine.
                 if let Err(again) = connection.execute_batch("ROLLBACK") {
                     tracing::debug!(%again, "nothing left to roll back");
                 }
-                state = S::default();
+                state.rolled_back(mark);
                 tracing::error!(path = %path.display(), %error, "a group of writes could not be committed");
-                for (_rolled_back, finish) in answers {
-                    finish(Err(commit_error(path, &error)));
+                for finish in answers {
+                    finish(Err(again(path, &error)));
                 }
             }
         }
     }
 }
 
-/// `rusqlite::Error` cannot be cloned, and each writer of a failed group gets an answer of its own.
-fn commit_error(path: &Path, error: &rusqlite::Error) -> Error {
-    if is_full(error) {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
-        return Error::Full { path: path.to_owned(), source: rusqlite::Error::SqliteFailure(code, None) };
+/// The error of a group, once more: each of its writers gets an answer of its own, and errors cannot be cloned.
+fn again(path: &Path, error: &Error) -> Error {
+    match error {
+        Error::Full { .. } => full(path),
+        other => Error::Commit(other.to_string()),
     }
-    Error::Commit(error.to_string())
 }
 
+fn full(path: &Path) -> Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+    Error::Full { path: path.to_owned(), source: rusqlite::Error::SqliteFailure(code, None) }
+}
+
+fn commit_error(path: &Path, error: &rusqlite::Error) -> Error {
+    if is_full(error) { full(path) } else { Error::Commit(error.to_string()) }
+}
 /// Whether SQLite says that the disk is full (a failed write or flush of a full tmpfs counts too).
 #[must_use]
 pub fn is_full(error: &rusqlite::Error) -> bool {

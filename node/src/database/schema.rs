@@ -19,8 +19,8 @@ const TABLES: &str = "
 
     -- spaces this device is a member of, with this device's secrets in them
     CREATE TABLE spaces (
-        space BLOB PRIMARY KEY, name TEXT NOT NULL, writer_seed BLOB NOT NULL, kem_seed BLOB NOT NULL,
-        constant BLOB, delegation BLOB, peers BLOB NOT NULL, created_ms INTEGER NOT NULL
+        space BLOB PRIMARY KEY, name TEXT NOT NULL, writer_reference BLOB NOT NULL, constant BLOB, delegation BLOB,
+        ticket TEXT, peers TEXT NOT NULL, created_ms INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE epochs (
         space BLOB NOT NULL, epoch BLOB NOT NULL, secret BLOB NOT NULL, PRIMARY KEY (space, epoch)
@@ -31,7 +31,7 @@ const TABLES: &str = "
 
     -- logs and entries; `applied` is 0 while an entry waits for its dependencies or its epoch
     CREATE TABLE logs (
-        log BLOB PRIMARY KEY, space BLOB NOT NULL, channel BLOB NOT NULL, writer BLOB NOT NULL,
+        log BLOB PRIMARY KEY, space BLOB NOT NULL, channel BLOB NOT NULL, open BLOB NOT NULL,
         mine INTEGER NOT NULL, seq INTEGER NOT NULL, head BLOB NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX logs_by_space ON logs (space, channel);
@@ -45,7 +45,8 @@ const TABLES: &str = "
 
     -- changes that are durable here and not sealed yet
     CREATE TABLE pending (
-        number INTEGER PRIMARY KEY, space BLOB NOT NULL, collection TEXT NOT NULL, document TEXT NOT NULL, content BLOB NOT NULL
+        number INTEGER PRIMARY KEY, space BLOB NOT NULL, collection TEXT NOT NULL, document TEXT NOT NULL,
+        incarnation BLOB NOT NULL, content BLOB NOT NULL
     );
     CREATE INDEX pending_by_space ON pending (space, collection);
 

@@ -2,11 +2,28 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Database, Error, schema::FORMAT};
+use super::{Database, Error, State, schema::FORMAT};
 
 /// A state that counts what it believes is in the database.
 #[derive(Default)]
 struct Counted(usize);
+
+impl State for Counted {
+    fn mark(&self) -> usize {
+        self.0
+    }
+
+    fn rolled_back(&mut self, _mark: usize) {
+        self.0 = 0;
+    }
+
+    fn before_commit(&mut self, connection: &Connection) -> Result<(), Error> {
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('groups', x'00')", [])?;
+        Ok(())
+    }
+
+    fn committed(&mut self) {}
+}
 
 async fn put(database: &Database<Counted>, key: &'static str) -> Result<usize, Error> {
     database
@@ -21,7 +38,11 @@ async fn put(database: &Database<Counted>, key: &'static str) -> Result<usize, E
 async fn count(database: &Database<Counted>) -> i64 {
     database
         .read(|connection| {
-            Ok::<_, Error>(connection.query_row("SELECT count(*) FROM meta", [], |row| row.get(0))?)
+            Ok::<_, Error>(connection.query_row(
+                "SELECT count(*) FROM meta WHERE key != 'groups'",
+                [],
+                |row| row.get(0),
+            )?)
         })
         .await
         .unwrap()
@@ -31,7 +52,7 @@ async fn count(database: &Database<Counted>) -> i64 {
 async fn many_writers_share_groups_and_all_is_there_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("node.db");
-    let (database, writer) = Database::<Counted>::open(&path).unwrap();
+    let (database, writer) = Database::open(&path, Counted::default()).unwrap();
     let keys: Vec<&'static str> = (0..500).map(|n| &*Box::leak(n.to_string().into_boxed_str())).collect();
     let writes: Vec<_> = keys.iter().map(|key| put(&database, key)).collect();
     for result in futures::future::join_all(writes).await {
@@ -40,14 +61,14 @@ async fn many_writers_share_groups_and_all_is_there_after_reopening() {
     assert_eq!(count(&database).await, 500);
     drop(database);
     writer.join();
-    let (database, _writer) = Database::<Counted>::open(&path).unwrap();
+    let (database, _writer) = Database::open(&path, Counted::default()).unwrap();
     assert_eq!(count(&database).await, 500);
 }
 
 #[tokio::test]
 async fn a_failed_write_leaves_its_neighbours_and_forgets_the_state() {
     let directory = tempfile::tempdir().unwrap();
-    let (database, _writer) = Database::<Counted>::open(&directory.path().join("node.db")).unwrap();
+    let (database, _writer) = Database::open(&directory.path().join("node.db"), Counted::default()).unwrap();
     assert_eq!(put(&database, "a").await.unwrap(), 1);
     let failed: Result<(), Error> = database
         .write(|state, connection| {
@@ -65,7 +86,7 @@ async fn a_failed_write_leaves_its_neighbours_and_forgets_the_state() {
 #[tokio::test]
 async fn a_refusal_that_wrote_nothing_keeps_the_state() {
     let directory = tempfile::tempdir().unwrap();
-    let (database, _writer) = Database::<Counted>::open(&directory.path().join("node.db")).unwrap();
+    let (database, _writer) = Database::open(&directory.path().join("node.db"), Counted::default()).unwrap();
     put(&database, "a").await.unwrap();
     let refused: Result<(), Error> = database.write(|_state, _connection| Err(Error::Closed)).await;
     assert!(refused.is_err());
@@ -75,7 +96,7 @@ async fn a_refusal_that_wrote_nothing_keeps_the_state() {
 #[tokio::test]
 async fn readers_cannot_write() {
     let directory = tempfile::tempdir().unwrap();
-    let (database, _writer) = Database::<Counted>::open(&directory.path().join("node.db")).unwrap();
+    let (database, _writer) = Database::open(&directory.path().join("node.db"), Counted::default()).unwrap();
     let result: Result<usize, Error> =
         database.read(|connection| Ok(connection.execute("INSERT INTO meta VALUES ('x', x'00')", [])?)).await;
     assert!(result.is_err());
@@ -85,17 +106,20 @@ async fn readers_cannot_write() {
 async fn newer_and_foreign_files_are_refused_with_a_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let newer = directory.path().join("newer.db");
-    drop(Database::<Counted>::open(&newer).unwrap());
+    drop(Database::open(&newer, Counted::default()).unwrap());
     let connection = Connection::open(&newer).unwrap();
     connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
     drop(connection);
-    assert!(matches!(Database::<Counted>::open(&newer), Err(Error::Newer { found: 2, known: 1, .. })));
+    assert!(matches!(
+        Database::open(&newer, Counted::default()),
+        Err(Error::Newer { found: 2, known: 1, .. })
+    ));
 
     let foreign = directory.path().join("foreign.db");
     Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-    assert!(matches!(Database::<Counted>::open(&foreign), Err(Error::Foreign { .. })));
+    assert!(matches!(Database::open(&foreign, Counted::default()), Err(Error::Foreign { .. })));
 
     let text = directory.path().join("text.db");
     std::fs::write(&text, "this is a long enough text that is no database at all. ".repeat(40)).unwrap();
-    assert!(matches!(Database::<Counted>::open(&text), Err(Error::Foreign { .. })));
+    assert!(matches!(Database::open(&text, Counted::default()), Err(Error::Foreign { .. })));
 }

@@ -1,0 +1,196 @@
+//! A network on loopback, set up with the same commands an operator would type.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::process::{Error, Process, command, command_json};
+
+const BOOTSTRAP: &str = "cosmic-bootstrap";
+const SUPERNODE: &str = "cosmic-supernode";
+const NODE: &str = "cosmic-node";
+/// Loopback on a free port, for every listener.
+const LISTEN: [&str; 4] = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+/// How long the supernodes may take until each knows all others.
+const RING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A bootstrap node and supernodes; nodes are started one by one.
+#[derive(Debug)]
+pub struct Network {
+    directory: PathBuf,
+    /// The first door.
+    pub bootstrap: Option<Process>,
+    /// The supernodes, one operator each; none where one was stopped or killed.
+    pub supernodes: Vec<Option<Process>>,
+}
+
+impl Network {
+    /// Starts a bootstrap node and `supernodes` supernodes of as many operators in `zones` zones below `directory`.
+    ///
+    /// # Errors
+    /// [`Error`] if a command fails or a process does not get ready.
+    pub async fn start(directory: &Path, supernodes: usize, zones: usize) -> Result<Self, Error> {
+        let mut network = Self { directory: directory.to_owned(), bootstrap: None, supernodes: Vec::new() };
+        let bootstrap = network.path("bootstrap");
+        command_json(BOOTSTRAP, &["network", "create", "--data-dir", &bootstrap, "--json"]).await?;
+        let mut operators = Vec::new();
+        for number in 0..supernodes {
+            let key = network.path(&format!("operator-{number}.key"));
+            let made = command_json(SUPERNODE, &["operator", "create", "--key", &key, "--json"]).await?;
+            operators.push(made.get("operator").and_then(Value::as_str).unwrap_or_default().to_owned());
+        }
+        let mut admit = vec!["network", "admit", "--data-dir", &bootstrap];
+        admit.extend(operators.iter().map(String::as_str));
+        command(BOOTSTRAP, &admit, None).await?;
+        network.bootstrap = Some(Process::start(BOOTSTRAP, Path::new(&bootstrap), &LISTEN).await?);
+        let shown =
+            command(BOOTSTRAP, &["network", "show", "--data-dir", &bootstrap, "--json"], None).await?;
+        fs::write(network.network_file(), shown)
+            .map_err(|source| Error::Io { what: "cannot write network.json".to_owned(), source })?;
+        for number in 0..supernodes {
+            network.admit_supernode(number, number % zones.max(1)).await?;
+            network.supernodes.push(None);
+        }
+        for number in 0..supernodes {
+            network.start_supernode(number).await?;
+        }
+        network.wait_for_ring(supernodes).await?;
+        Ok(network)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).to_string_lossy().into_owned()
+    }
+
+    /// What joiners need: the network's id and its bootstrap nodes.
+    #[must_use]
+    pub fn network_file(&self) -> PathBuf {
+        self.directory.join("network.json")
+    }
+
+    /// The data directory of supernode `number`.
+    #[must_use]
+    pub fn supernode_directory(&self, number: usize) -> PathBuf {
+        self.directory.join(format!("supernode-{number}"))
+    }
+
+    async fn admit_supernode(&self, number: usize, zone: usize) -> Result<(), Error> {
+        let directory = self.path(&format!("supernode-{number}"));
+        let network = self.network_file().to_string_lossy().into_owned();
+        command(SUPERNODE, &["init", "--data-dir", &directory, "--network", &network], None).await?;
+        let key = self.path(&format!("operator-{number}.key"));
+        let zone = format!("zone-{zone}");
+        let sign = [
+            "operator",
+            "sign",
+            "--key",
+            &key,
+            "--data-dir",
+            &directory,
+            "--zone",
+            &zone,
+            "--region",
+            "local",
+        ];
+        command(SUPERNODE, &sign, None).await?;
+        Ok(())
+    }
+
+    /// Starts supernode `number`, for the first time or again.
+    ///
+    /// # Errors
+    /// [`Error`] if it does not get ready.
+    pub async fn start_supernode(&mut self, number: usize) -> Result<(), Error> {
+        let network = self.network_file().to_string_lossy().into_owned();
+        let mut arguments = vec!["--network", network.as_str()];
+        arguments.extend(LISTEN);
+        let process = Process::start(SUPERNODE, &self.supernode_directory(number), &arguments).await?;
+        if let Some(place) = self.supernodes.get_mut(number) {
+            *place = Some(process);
+        }
+        Ok(())
+    }
+
+    /// Starts a node named `name`, for the first time or again.
+    ///
+    /// # Errors
+    /// [`Error`] if it does not get ready.
+    pub async fn start_node(&self, name: &str, more: &[&str]) -> Result<Process, Error> {
+        let network = self.network_file().to_string_lossy().into_owned();
+        let mut arguments = vec!["--network", network.as_str()];
+        arguments.extend(LISTEN);
+        arguments.extend(more);
+        Process::start(NODE, &self.directory.join(name), &arguments).await
+    }
+
+    /// Waits until every running supernode sees a ring of `members`.
+    ///
+    /// # Errors
+    /// [`Error::TooSlow`] if one does not.
+    pub async fn wait_for_ring(&self, members: usize) -> Result<(), Error> {
+        for supernode in self.supernodes.iter().flatten() {
+            let waited = tokio::time::timeout(RING_TIMEOUT, async {
+                while ring_members(supernode).await != Some(members as u64) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+            waited.await.map_err(|_elapsed| Error::TooSlow {
+                name: supernode.directory().display().to_string(),
+                what: "in the ring with all others",
+                seconds: RING_TIMEOUT.as_secs(),
+                output: supernode.log_tail(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Kills supernode `number` with SIGKILL.
+    ///
+    /// # Errors
+    /// [`Error`] if the operating system refuses.
+    pub async fn kill_supernode(&mut self, number: usize) -> Result<(), Error> {
+        match self.supernodes.get_mut(number).and_then(Option::take) {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Every process that runs, for measuring.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.bootstrap.iter().chain(self.supernodes.iter().flatten())
+    }
+
+    /// Stops everything in the reverse order.
+    ///
+    /// # Errors
+    /// [`Error`] if one does not stop in time.
+    pub async fn stop(self) -> Result<(), Error> {
+        for supernode in self.supernodes.into_iter().flatten() {
+            supernode.stop().await?;
+        }
+        if let Some(bootstrap) = self.bootstrap {
+            bootstrap.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The `/status` page of a supernode or bootstrap node.
+pub async fn status(process: &Process) -> Option<Value> {
+    let run = process.run();
+    let request = reqwest::Client::new().get(format!("http://{}/status", run.http));
+    let request = match &run.token {
+        Some(token) => request.bearer_auth(token),
+        None => request,
+    };
+    let body = request.send().await.ok()?.text().await.ok()?;
+    serde_json::from_str(&body).ok()
+}
+
+async fn ring_members(process: &Process) -> Option<u64> {
+    status(process).await?.get("ring")?.get("members")?.as_u64()
+}

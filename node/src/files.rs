@@ -1,0 +1,4 @@
+//! Files: cut into chunks, sealed, cached, uploaded until durable, fetched and verified.
+
+pub mod cache;
+pub mod rows;

@@ -1,0 +1,250 @@
+//! How safe everything is: receipts kept, counted by the rules of custody, and asked for by apps that wait.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use cosmic_common::{
+    heads::Head,
+    id::{EntryId, LogId, ObjectId, PeerId, SpaceId},
+    record::Record as _,
+};
+use cosmic_custody::{
+    count::{
+        log::{Duty, LogCustody, LogReach},
+        object::{ObjectCustody, ObjectVerdict},
+    },
+    level::Level,
+    receipt::{Held, Receipt},
+    standing::Standing,
+};
+use cosmic_erasure::Manifest;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::error::Error;
+
+/// Who is responsible for the entries of a space, by the ring table.
+pub type Replicas = Box<dyn Fn(&SpaceId) -> Vec<PeerId> + Send + Sync>;
+
+/// The receipts of this device and what follows from them.
+pub struct Safety(Mutex<State>);
+
+struct State {
+    standing: Standing,
+    replicas: Replicas,
+    logs: BTreeMap<LogId, LogCustody>,
+}
+
+impl fmt::Debug for Safety {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Safety")
+    }
+}
+
+impl Default for Safety {
+    fn default() -> Self {
+        Self(Mutex::new(State {
+            standing: Standing::default(),
+            replicas: Box::new(|_space| Vec::new()),
+            logs: BTreeMap::new(),
+        }))
+    }
+}
+
+/// A signed receipt together with what it says.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// What it says; its signature was verified.
+    pub receipt: Receipt,
+    /// The bytes as they came.
+    pub bytes: Vec<u8>,
+}
+
+impl Signed {
+    /// The receipt in `bytes`, if its holder signed it.
+    ///
+    /// # Errors
+    /// [`cosmic_custody::error::Error`] if it is malformed or forged.
+    pub fn open(bytes: Vec<u8>) -> Result<Self, cosmic_custody::error::Error> {
+        Ok(Self { receipt: Receipt::open(&bytes)?, bytes })
+    }
+}
+
+impl Safety {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The members of the ring have changed.
+    pub fn set_ring(&self, standing: Standing, replicas: Replicas) {
+        let mut state = self.state();
+        let earlier = std::mem::replace(&mut state.standing, standing);
+        state.standing.inherit(&earlier);
+        state.replicas = replicas;
+        let State { standing, logs, .. } = &mut *state;
+        logs.values_mut().for_each(|log| log.retain_members(standing));
+    }
+
+    /// Reads the receipts kept in the database; done when the members are first known and whenever they change.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub fn load(&self, connection: &Connection) -> Result<(), Error> {
+        let mut statement = connection.prepare("SELECT signed FROM receipts")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            match Signed::open(row.get(0)?) {
+                Ok(signed) => self.count(&signed.receipt),
+                Err(error) => tracing::warn!(%error, "a kept receipt is damaged and does not count"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a verified receipt for a log; receipts of strangers are passed over.
+    pub fn count(&self, receipt: &Receipt) {
+        let mut state = self.state();
+        let State { standing, logs, .. } = &mut *state;
+        standing.observe(receipt);
+        if let Held::Log { space, log, .. } = receipt.held {
+            let custody = logs.entry(log).or_insert_with(|| LogCustody::new(space, log));
+            if let Err(error) = custody.insert(receipt, standing) {
+                tracing::debug!(%error, "a receipt does not count");
+            }
+        }
+    }
+
+    /// The replicas of `space`.
+    #[must_use]
+    pub fn replicas(&self, space: &SpaceId) -> Vec<PeerId> {
+        (self.state().replicas)(space)
+    }
+
+    /// How far each level reaches in `log`.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub fn reach(&self, connection: &Connection, space: &SpaceId, log: &LogId) -> Result<LogReach, Error> {
+        let state = self.state();
+        let duty = Duty { current: (state.replicas)(space), earlier: Vec::new() };
+        let Some(custody) = state.logs.get(log) else { return Ok(LogReach::default()) };
+        let failed = std::cell::Cell::new(None);
+        let reach = custody.reach(&duty, &state.standing, |head| {
+            is_ours(connection, log, head).unwrap_or_else(|error| {
+                failed.set(Some(error));
+                false
+            })
+        });
+        failed.take().map_or(Ok(reach), Err)
+    }
+
+    /// The level of the entry at `seq` of `log`.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub fn level(
+        &self,
+        connection: &Connection,
+        space: &SpaceId,
+        (log, seq): (&LogId, u64),
+    ) -> Result<Level, Error> {
+        Ok(self.reach(connection, space, log)?.level(seq))
+    }
+
+    /// How safe an object is, by its receipts in the database; nothing while its manifest is not known.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub fn object(&self, connection: &Connection, object: &ObjectId) -> Result<Option<ObjectVerdict>, Error> {
+        let manifest: Option<Option<Vec<u8>>> = connection
+            .prepare_cached("SELECT manifest FROM objects WHERE object = ?1")?
+            .query_row([object.as_bytes()], |row| row.get(0))
+            .optional()?;
+        let Some(manifest) = manifest.flatten() else { return Ok(None) };
+        let custody = self.object_custody(connection, &Manifest::from_bytes(&manifest)?)?;
+        Ok(Some(custody.verdict(&self.state().standing)))
+    }
+
+    fn object_custody(&self, connection: &Connection, manifest: &Manifest) -> Result<ObjectCustody, Error> {
+        let mut custody = ObjectCustody::new(manifest);
+        let mut statement =
+            connection.prepare_cached("SELECT signed FROM shard_receipts WHERE object = ?1")?;
+        let rows = statement.query_map([manifest.object().as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+        let mut state = self.state();
+        for bytes in rows {
+            let Ok(signed) = Signed::open(bytes?) else { continue };
+            state.standing.observe(&signed.receipt);
+            if let Err(error) = custody.insert(&signed.receipt, &state.standing) {
+                tracing::debug!(%error, "a receipt does not count");
+            }
+        }
+        Ok(custody)
+    }
+
+    /// How safe an object is if just these receipts are counted: what an upload checks before it is called done.
+    #[must_use]
+    pub fn judge(&self, manifest: &Manifest, receipts: &[Signed]) -> ObjectVerdict {
+        let mut custody = ObjectCustody::new(manifest);
+        let mut state = self.state();
+        for signed in receipts {
+            state.standing.observe(&signed.receipt);
+            if let Err(error) = custody.insert(&signed.receipt, &state.standing) {
+                tracing::debug!(%error, "a receipt does not count");
+            }
+        }
+        custody.verdict(&state.standing)
+    }
+}
+
+/// Whether `head` lies in the log as it is here.
+fn is_ours(connection: &Connection, log: &LogId, head: &Head) -> Result<bool, Error> {
+    let id: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT id FROM entries WHERE log = ?1 AND seq = ?2")?
+        .query_row(params![log.as_bytes(), head.seq], |row| row.get(0))
+        .optional()?;
+    Ok(id.and_then(|id| EntryId::try_from(id.as_slice()).ok()) == Some(head.entry))
+}
+
+/// Keeps a receipt for a log, if it says more than the one kept of the same holder.
+///
+/// # Errors
+/// [`Error`] if the database refuses.
+pub fn keep(connection: &Connection, signed: &Signed) -> Result<(), Error> {
+    match signed.receipt.held {
+        Held::Log { log, head, .. } => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO receipts (log, holder, seq, signed) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (log, holder) DO UPDATE SET seq = excluded.seq, signed = excluded.signed",
+                )?
+                .execute(params![
+                    log.as_bytes(),
+                    signed.receipt.holder.as_bytes(),
+                    head.seq,
+                    signed.bytes
+                ])?;
+        }
+        Held::Shard { object, index, .. } => keep_shard(connection, &object, i64::from(index), signed)?,
+        Held::Object { object } => keep_shard(connection, &object, WHOLE, signed)?,
+    }
+    Ok(())
+}
+
+/// The shard number under which a receipt for a whole object is kept.
+const WHOLE: i64 = -1;
+
+fn keep_shard(
+    connection: &Connection,
+    object: &ObjectId,
+    shard: i64,
+    signed: &Signed,
+) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO shard_receipts (object, shard, holder, signed) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![object.as_bytes(), shard, signed.receipt.holder.as_bytes(), signed.bytes])?;
+    Ok(())
+}
