@@ -148,6 +148,15 @@ proptest! {
     }
 
     #[test]
+    fn no_changed_byte_makes_another_receipt(sample in 0_usize..3, at in 0_usize..600, value: u8) {
+        let receipt = samples::receipts().remove(sample);
+        let mut bytes = receipt.clone().sign(&samples::key(1)).unwrap().to_bytes();
+        let length = bytes.len();
+        let before = std::mem::replace(&mut bytes[at % length], value);
+        prop_assert_eq!(Receipt::open(&bytes).is_ok(), before == value);
+    }
+
+    #[test]
     fn indices_are_a_set(numbers in prop::collection::btree_set(0_u8..32, 0..32), beyond in 32_u8..) {
         let mut set: Indices = numbers.iter().rev().copied().collect();
         set.insert(beyond);
