@@ -2,4 +2,5 @@
 
 mod liars;
 mod machine;
+mod store;
 mod wire;

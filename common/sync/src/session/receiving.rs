@@ -132,7 +132,7 @@ impl Session {
         let now = self.now;
         let timers = &mut self.timers;
         let accepted = self.ledger.change(&log, |view| {
-            if from > view.theirs {
+            if from > view.theirs.max(view.received) {
                 return Err(Refusal::Gap(log));
             }
             view.peer_has(end);
