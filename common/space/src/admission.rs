@@ -25,6 +25,7 @@ use crate::{
 
 /// What to do with an entry.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved once per entry, which costs less than a box")]
 pub enum Verdict {
     /// Store it; this is the state of its log afterwards.
     Admit(LogState),

@@ -57,7 +57,7 @@ pub enum MembershipRecord {
     ),
     /// Proof that the writer of a log of this space wrote two entries in one place.
     #[n(4)]
-    ForkProof(#[n(0)] Open, #[n(1)] ForkProof),
+    ForkProof(#[n(0)] Open, #[n(1)] Box<ForkProof>),
 }
 
 impl Record for MembershipRecord {

@@ -1,5 +1,9 @@
 //! The rules of a space, tried at their own doors.
 
+mod bytes;
 mod doors;
+mod laws;
+mod oracle;
 mod revocations;
+mod story;
 mod world;

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cosmic_common::{
     heads::Heads,
-    id::{EntryId, WriterId},
+    id::{EntryId, LogId, WriterId},
 };
 
 use super::{Act, Membership, causality::Causality};
@@ -298,7 +298,12 @@ impl<'a> Level<'a> {
 pub(super) fn cuts<'a>(
     set: &'a Membership,
     delegation: &EntryId,
-) -> impl Iterator<Item = (usize, &'a Heads)> {
+) -> impl Iterator<Item = (usize, &'a Heads)> + use<'a> {
     let revocations = set.verdicts().revoked.get(delegation).into_iter().flatten();
     revocations.filter_map(|revocation| Some((*revocation, set.cut(*revocation)?)))
+}
+
+/// Whether a place in a log lies inside a cut; the branch is the caller's to choose, by [`Membership::pins`].
+pub(super) fn reaches(cut: &Heads, log: &LogId, seq: u64) -> bool {
+    cut.get(log).is_some_and(|head| seq <= head.seq)
 }

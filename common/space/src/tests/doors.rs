@@ -70,7 +70,7 @@ fn an_entry_is_admitted_once_in_its_place_and_of_its_kind() {
     assert!(matches!(judge(&after, &first), Verdict::Taken));
     assert!(matches!(compare(&after, &first, &first), Comparison::Duplicate));
     let Comparison::Fork(proof) = compare(&after, &first, &fork) else { panic!("a fork is proven") };
-    world.say_as_root(&MembershipRecord::ForkProof(*pen.state.open(), *proof), &[]);
+    world.say_as_root(&MembershipRecord::ForkProof(*pen.state.open(), proof), &[]);
     let both = [first.id(), fork.id()].into();
     assert_eq!(world.membership.fork(&pen.state.open().log_id()), Some((1, both)));
 }

@@ -1,11 +1,12 @@
 //! Cuts, honest work, seniority.
 
-use cosmic_common::id::ChannelId;
-use cosmic_log::kind::Kind;
+use cosmic_common::{id::ChannelId, record::Record};
+use cosmic_log::{fork::ForkProof, kind::Kind};
 
 use super::world::{World, key, revocation};
 use crate::{
     membership::counting::Trace,
+    record::MembershipRecord,
     rights::{Right, Rights, Role},
 };
 
@@ -49,6 +50,66 @@ fn honest_work_keeps_what_it_was_built_on_and_informed_work_does_not() {
     let informed = honest.write(Kind::Acknowledgement, Vec::new(), &[ignored, revoked]);
     world.take(informed).unwrap();
     assert!(world.stands(&built_on) && !world.stands(&ignored));
+}
+
+#[test]
+fn work_built_on_a_revocation_does_not_keep_it() {
+    let mut world = World::new();
+    let (mut bad, bad_given) = world.invite(2, Rights::ALL);
+    let (victim, victim_given) = world.invite(3, Rights::ALL);
+    let (mut honest, _) = world.invite(4, Role::Editor.rights());
+    let cut = bad.head();
+    let strike = world.say(&mut bad, &revocation(victim_given, &[victim.head()]), &[]).unwrap();
+    let (_, built_on) = world.pass_on(&mut bad, bad_given, 5, Role::Viewer.rights());
+    world.say_as_root(&revocation(bad_given, &[cut]), &[]);
+    let work = honest.write(Kind::Acknowledgement, Vec::new(), &[strike, built_on]);
+    world.take(work).unwrap();
+    assert!(world.stands(&victim_given) && world.stands(&built_on));
+}
+
+#[test]
+fn where_a_membership_log_forks_the_lower_id_counts() {
+    let mut world = World::new();
+    let (mut host, given) = world.invite(2, Rights::ALL);
+    let parted = host.state.clone();
+    let guest = |world: &World, n: u8| {
+        let delegation = world.delegation(key(n).writer_id(), Role::Viewer.rights(), Some(given));
+        MembershipRecord::Delegation(delegation).to_bytes()
+    };
+    let one = host.write(Kind::Membership, guest(&world, 3), &[]);
+    let head_of_one = host.head();
+    host.state = parted;
+    let other = host.write(Kind::Membership, guest(&world, 4), &[]);
+    let (lower, higher) = if one.id() < other.id() { (&one, &other) } else { (&other, &one) };
+    world.take(one.clone()).unwrap();
+    world.take(other.clone()).unwrap();
+    assert!(world.stands(&lower.id()) && !world.stands(&higher.id()));
+
+    // A cut that names a head on one branch keeps that branch, whatever the ids.
+    world.say_as_root(&revocation(given, &[head_of_one]), &[]);
+    assert!(world.stands(&one.id()) && !world.stands(&other.id()));
+    assert_eq!(world.membership.pins(&head_of_one.0), [head_of_one.1]);
+}
+
+#[test]
+fn a_proven_fork_counts_against_a_branch_that_only_others_hold() {
+    let mut world = World::new();
+    let (mut host, given) = world.invite(2, Rights::ALL);
+    let parted = host.state.clone();
+    let mut branches = [3, 4].map(|n| {
+        host.state = parted.clone();
+        let delegation = world.delegation(key(n).writer_id(), Role::Viewer.rights(), Some(given));
+        host.write(Kind::Membership, MembershipRecord::Delegation(delegation).to_bytes(), &[])
+    });
+    branches.sort_by_key(cosmic_log::entry::Entry::id);
+    let [absent, here] = branches;
+    let proof = ForkProof::between(&absent, &here).unwrap();
+    world.take(here.clone()).unwrap();
+    assert!(world.stands(&here.id()));
+    world.say_as_root(&MembershipRecord::ForkProof(*parted.open(), Box::new(proof)), &[]);
+    assert!(!world.stands(&here.id()));
+    world.take(absent.clone()).unwrap();
+    assert!(world.stands(&absent.id()) && !world.stands(&here.id()));
 }
 
 #[test]
@@ -114,6 +175,6 @@ fn entries_outside_a_cut_count_only_under_honest_work() {
         .into_iter()
         .chain([&work, &informed].map(|entry| trace(&good, entry)))
         .collect();
-    let aside = world.membership.set_aside_entries(&channel);
+    let aside = world.membership.set_aside_entries(&CHANNEL, &channel);
     assert_eq!(aside.into_iter().collect::<Vec<_>>(), [lost.id()]);
 }
