@@ -6,6 +6,7 @@ use cosmic_common::{
     heads::Head,
     id::{ChannelId, LogId, SpaceId},
 };
+use cosmic_sync::message::Frame;
 use serde::Serialize;
 
 /// Events a slow listener may be behind before it has to look for itself.
@@ -25,7 +26,7 @@ pub enum Event {
         /// Where it ends now.
         head: Head,
         /// The new entries up to the head.
-        frames: Vec<Arc<[u8]>>,
+        frames: Vec<Frame>,
     },
     /// A document or file has changed.
     Changed(Arc<Changed>),

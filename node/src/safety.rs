@@ -219,12 +219,7 @@ pub fn keep(connection: &Connection, signed: &Signed) -> Result<(), Error> {
                     "INSERT INTO receipts (log, holder, seq, signed) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (log, holder) DO UPDATE SET seq = excluded.seq, signed = excluded.signed",
                 )?
-                .execute(params![
-                    log.as_bytes(),
-                    signed.receipt.holder.as_bytes(),
-                    head.seq,
-                    signed.bytes
-                ])?;
+                .execute(params![log.as_bytes(), signed.receipt.holder.as_bytes(), head.seq, signed.bytes])?;
         }
         Held::Shard { object, index, .. } => keep_shard(connection, &object, i64::from(index), signed)?,
         Held::Object { object } => keep_shard(connection, &object, WHOLE, signed)?,
@@ -235,12 +230,7 @@ pub fn keep(connection: &Connection, signed: &Signed) -> Result<(), Error> {
 /// The shard number under which a receipt for a whole object is kept.
 const WHOLE: i64 = -1;
 
-fn keep_shard(
-    connection: &Connection,
-    object: &ObjectId,
-    shard: i64,
-    signed: &Signed,
-) -> Result<(), Error> {
+fn keep_shard(connection: &Connection, object: &ObjectId, shard: i64, signed: &Signed) -> Result<(), Error> {
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO shard_receipts (object, shard, holder, signed) VALUES (?1, ?2, ?3, ?4)",

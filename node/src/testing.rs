@@ -47,8 +47,7 @@ impl TestDevice {
     pub(crate) fn on(directory: TempDir, number: u8, run: u8) -> Self {
         let (events, listener) = broadcast::channel(BACKLOG);
         let (clock, hand) = Clock::manual(Timestamp::from_unix_ms(1_700_000_000_000));
-        let device =
-            Device::new(SecretKey::from_seed(&[number; 32]), Incarnation::from_bytes([run; 16]));
+        let device = Device::new(SecretKey::from_seed(&[number; 32]), Incarnation::from_bytes([run; 16]));
         let context = Arc::new(Context { device, clock, uplinks: Uplinks::default(), events });
         let core = Core::new(Arc::clone(&context)).unwrap();
         let (database, _writer) = Database::open(&directory.path().join("node.db"), core).unwrap();

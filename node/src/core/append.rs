@@ -1,7 +1,5 @@
 //! Appending to this device's own logs: the log of the run, its dependencies, the row, and who hears of it.
 
-use std::sync::Arc;
-
 use cosmic_common::{
     id::{ChannelId, EntryId, EpochId, LogId, ObjectId},
     limit::DEPENDENCIES_MAX,
@@ -190,7 +188,7 @@ impl Space {
             core.tell(Event::Spaces);
         }
         self.logs.insert(log, state);
-        let frames = vec![Arc::from(bytes)];
+        let frames = vec![bytes.into()];
         core.tell(Event::Grown { space: self.id, channel: open.channel, log, head, frames });
         Ok(())
     }

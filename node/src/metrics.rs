@@ -1,0 +1,41 @@
+//! What a node counts.
+
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+
+/// Counters of a node; each is shown by a panel or asked for by a test.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    /// Rounds of sync that ended with equal roots.
+    pub rounds_equal: Counter,
+    /// Rounds that ended with different roots: a reason to look.
+    pub rounds_differing: Counter,
+    /// Sessions ended because the peer broke the protocol or sent what cannot stand.
+    pub peers_refused: Counter,
+    /// Entries stored that others wrote.
+    pub entries_received: Counter,
+    /// Chunks whose shards are all signed for.
+    pub chunks_uploaded: Counter,
+    /// Chunks fetched from elsewhere.
+    pub chunks_fetched: Counter,
+    /// Receipts that were forged or malformed.
+    pub receipts_refused: Counter,
+}
+
+impl Metrics {
+    /// Registers the counters in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let mut add =
+            |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        add("rounds_equal", "Rounds of sync that ended with equal roots", &self.rounds_equal);
+        add("rounds_differing", "Rounds of sync that ended with different roots", &self.rounds_differing);
+        add(
+            "peers_refused",
+            "Sessions ended for a broken protocol or an entry that cannot stand",
+            &self.peers_refused,
+        );
+        add("entries_received", "Entries stored that others wrote", &self.entries_received);
+        add("chunks_uploaded", "Chunks whose shards are all signed for", &self.chunks_uploaded);
+        add("chunks_fetched", "Chunks fetched from elsewhere", &self.chunks_fetched);
+        add("receipts_refused", "Receipts that were forged or malformed", &self.receipts_refused);
+    }
+}

@@ -1,0 +1,14 @@
+//! The node on the network: gateways, sessions of spaces with them and with other devices, chunks in and out.
+
+pub mod drive;
+pub mod gateways;
+pub mod objects;
+pub mod opening;
+pub mod serve;
+pub mod sessions;
+pub mod upload;
+
+use std::time::Duration;
+
+/// How long a stream may take to open and a peer to answer the opening.
+pub const OPEN_PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,452 @@
+//! The driver of a session: frames, stored entries, local writes and timers go in; what the machine asks is done.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use cosmic_common::{
+    id::{EntryId, LogId, SpaceId},
+    record::Record as _,
+    time::Timestamp,
+};
+use cosmic_custody::message::space::SpaceFrame;
+use cosmic_net::{Receiver, Sender};
+use cosmic_runtime::{
+    clock::{Clock, Monotonic},
+    shutdown::Shutdown,
+};
+use cosmic_sync::{
+    config::Config,
+    door::{Aside, End, Growth, Input, Outcome, Output, Place, Range, Report, StoreFailure, Ticket, Timer},
+    message::{Frame, Message, Run},
+    session::Session,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    watch,
+};
+
+use super::opening::Opened;
+use crate::{
+    core::ingest,
+    error::Error,
+    event::Event,
+    node::{GatewaySession, Node},
+    safety::{self, Signed},
+};
+
+/// A session under way.
+struct Driver {
+    node: Node,
+    space: SpaceId,
+    session: Session,
+    sender: Sender,
+    timers: BTreeMap<Timer, Monotonic>,
+    start: Monotonic,
+    /// Where each log ended when the session began, or last stored entries of it: no news to the peer.
+    stored_here: BTreeMap<LogId, u64>,
+    /// Own logs: where they end, and up to where somebody signed.
+    unsigned: BTreeMap<LogId, (u64, Option<u64>)>,
+    /// Present if the peer is a gateway: it signs receipts and keeps objects.
+    gateway: Option<GatewaySession>,
+    end: Option<End>,
+}
+
+/// Drives a session that was opened, until it ends.
+///
+/// # Errors
+/// [`Error`] if this node cannot go on; how the session ended otherwise.
+pub async fn drive(
+    node: &Node,
+    space: SpaceId,
+    opened: Opened,
+    is_gateway: bool,
+    shutdown: &Shutdown,
+) -> Result<End, Error> {
+    let Opened { stream, summary, events, session } = opened;
+    let told: BTreeMap<LogId, u64> =
+        summary.channels.values().flatten().map(|(log, head)| (*log, head.seq)).collect();
+    let gateway = is_gateway.then_some(session);
+    let (sender, receiver) = stream.split();
+    let start = node.clock().monotonic();
+    let unsigned = own_logs(node, space).await?;
+    let opening = Session::open(Config::default(), summary, Timestamp::default());
+    let (session, outputs) = match opening {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(space = %space.short(), %error, "a session cannot be held");
+            node.context.uplinks.session(&space, false);
+            return Ok(End::Unable);
+        }
+    };
+    let mut driver = Driver {
+        node: node.clone(),
+        space,
+        session,
+        sender,
+        timers: BTreeMap::new(),
+        start,
+        stored_here: told,
+        unsigned,
+        gateway,
+        end: None,
+    };
+    if let Some(session) = gateway {
+        node.sessions.set(&space, Some(session));
+        driver.note_in_flight();
+    }
+    let end = driver.run(receiver, events, outputs, shutdown).await;
+    node.context.uplinks.session(&space, false);
+    if gateway.is_some() {
+        node.sessions.set(&space, None);
+    }
+    end
+}
+
+impl Driver {
+    async fn run(
+        &mut self,
+        mut receiver: Receiver,
+        mut events: broadcast::Receiver<Event>,
+        outputs: Vec<Output>,
+        shutdown: &Shutdown,
+    ) -> Result<End, Error> {
+        let clock = self.node.clock().clone();
+        let mut online = self.node.online.subscribe();
+        self.perform(outputs).await?;
+        loop {
+            if let Some(end) = self.end.take() {
+                self.finish().await;
+                return Ok(end);
+            }
+            let input = tokio::select! {
+                biased;
+                () = shutdown.triggered() => vec![Input::Close],
+                () = went_offline(&mut online) => vec![Input::Close],
+                frame = receiver.recv(SpaceFrame::LIMIT) => self.frame(frame).await?,
+                event = events.recv() => self.event(event),
+                () = next_timer(&clock, &self.timers) => self.fired(),
+            };
+            for input in input {
+                let outputs = self.session.handle(input, self.now());
+                self.perform(outputs).await?;
+            }
+            if self.end.is_none()
+                && let Err(error) = self.sender.flush().await
+            {
+                tracing::debug!(%error, "a session's stream broke");
+                self.end = Some(End::Gone);
+            }
+        }
+    }
+
+    /// A time that never jumps, as the machine wants it.
+    fn now(&self) -> Timestamp {
+        Timestamp::default().after(self.node.clock().monotonic().since(self.start))
+    }
+
+    async fn finish(&mut self) {
+        let closed = async {
+            self.sender.flush().await?;
+            self.sender.close().await
+        };
+        if let Err(error) = cosmic_net::within("closing a session", CLOSE_PATIENCE, closed).await {
+            tracing::debug!(%error, "a session's stream did not close in order");
+        }
+    }
+
+    async fn frame(
+        &mut self,
+        frame: Result<Option<Vec<u8>>, cosmic_net::Error>,
+    ) -> Result<Vec<Input>, Error> {
+        let bytes = match frame {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(vec![Input::PeerGone]),
+            Err(error) => {
+                tracing::debug!(%error, "a session's stream broke");
+                return Ok(vec![Input::PeerGone]);
+            }
+        };
+        Ok(match SpaceFrame::from_bytes(&bytes) {
+            Ok(SpaceFrame::Sync(message)) => {
+                vec![Message::from_bytes(&message).map_or(Input::Malformed, Input::Received)]
+            }
+            Ok(SpaceFrame::Receipts(receipts)) if self.gateway.is_some() => {
+                self.receipts(receipts).await?;
+                Vec::new()
+            }
+            Ok(SpaceFrame::Refused(refusal)) => {
+                tracing::info!(space = %self.space.short(), %refusal, "the peer ended the session");
+                vec![Input::PeerGone]
+            }
+            Ok(SpaceFrame::Attest(_)) => Vec::new(),
+            Ok(_) | Err(_) => vec![Input::Malformed],
+        })
+    }
+
+    fn event(&mut self, event: Result<Event, RecvError>) -> Vec<Input> {
+        match event {
+            Ok(Event::Grown { space, channel, log, head, frames }) if space == self.space => {
+                if self.stored_here.get(&log).is_some_and(|seq| *seq >= head.seq) {
+                    return Vec::new();
+                }
+                if let Some((end, _signed)) = self.unsigned.get_mut(&log) {
+                    *end = head.seq;
+                } else if self.gateway.is_some() {
+                    self.unsigned.insert(log, (head.seq, None));
+                }
+                self.note_in_flight();
+                vec![Input::Grown(Growth { channel, log, head, frames })]
+            }
+            Ok(_) => Vec::new(),
+            // Too far behind to be told each growth: a new session compares everything.
+            Err(RecvError::Lagged(_)) => vec![Input::Close],
+            Err(RecvError::Closed) => vec![Input::Close],
+        }
+    }
+
+    fn fired(&mut self) -> Vec<Input> {
+        let now = self.node.clock().monotonic();
+        let due: Vec<Timer> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        due.into_iter()
+            .map(|timer| {
+                self.timers.remove(&timer);
+                Input::Fired(timer)
+            })
+            .collect()
+    }
+
+    /// Does what the machine asks, and what follows from that.
+    async fn perform(&mut self, outputs: Vec<Output>) -> Result<(), Error> {
+        let mut outputs = std::collections::VecDeque::from(outputs);
+        while let Some(output) = outputs.pop_front() {
+            let input = match output {
+                Output::Send(message) => {
+                    let frame = SpaceFrame::Sync(message.to_bytes()).to_bytes();
+                    match self.sender.send(&frame).await {
+                        Ok(()) => None,
+                        Err(_broken) => Some(Input::PeerGone),
+                    }
+                }
+                Output::Load { ticket, ranges, max_bytes } => {
+                    Some(load(&self.node, ticket, ranges, max_bytes).await)
+                }
+                Output::Store { ticket, runs } => Some(self.store(ticket, runs).await?),
+                Output::Identify { ticket, places } => Some(name_places(&self.node, ticket, places).await),
+                Output::Arm { timer, after } => {
+                    self.timers.insert(timer, self.node.clock().monotonic().after(after));
+                    None
+                }
+                Output::Report(report) => {
+                    self.report(report);
+                    None
+                }
+            };
+            if let Some(input) = input {
+                outputs.extend(self.session.handle(input, self.now()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self, ticket: Ticket, runs: Vec<Run>) -> Result<Input, Error> {
+        let space = self.space;
+        let runs: Vec<ingest::Run> = runs
+            .into_iter()
+            .map(|run| ingest::Run {
+                channel: run.channel,
+                log: run.log,
+                from: run.from,
+                frames: run.frames.iter().map(|frame| frame.to_vec()).collect(),
+            })
+            .collect();
+        let ingested = self.node.write(move |core, connection| core.ingest(connection, &space, &runs)).await;
+        match ingested {
+            Ok(ingested) => {
+                self.node.metrics.entries_received.inc_by(ingested.stored as u64);
+                let outcomes = ingested
+                    .logs
+                    .into_iter()
+                    .map(|(log, outcome)| {
+                        if let Some(head) = outcome.head {
+                            self.stored_here.insert(log, head.seq);
+                        }
+                        Outcome { log, head: outcome.head, aside: outcome.forked.then_some(Aside::Forked) }
+                    })
+                    .collect();
+                Ok(Input::Stored(ticket, outcomes))
+            }
+            Err(error @ (Error::Space(_) | Error::Entry(_))) => {
+                tracing::warn!(space = %self.space.short(), %error, "a peer sent an entry that cannot stand");
+                Ok(Input::StoreFailed(ticket, StoreFailure::Refused))
+            }
+            Err(error @ Error::NoSpace { .. }) => Err(error),
+            Err(error) => {
+                tracing::error!(space = %self.space.short(), %error, "entries cannot be stored");
+                Ok(Input::StoreFailed(ticket, StoreFailure::Unavailable))
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Equal { round, root } => {
+                self.node.metrics.rounds_equal.inc();
+                tracing::debug!(space = %self.space.short(), round, root = %root.short(), "in sync");
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.in_sync = true;
+                    self.node.sessions.set(&self.space, Some(*gateway));
+                }
+            }
+            Report::Differ { round, channels, stays } => {
+                self.node.metrics.rounds_differing.inc();
+                if stays {
+                    tracing::error!(space = %self.space.short(), round, channels = channels.len(), "two replicas differ although everything was exchanged");
+                }
+            }
+            Report::Forked { log, .. } => {
+                tracing::warn!(space = %self.space.short(), log = %log.short(), "the peer holds another branch of a log");
+            }
+            Report::Ended(end) => {
+                if matches!(end, End::Refused(_)) {
+                    self.node.metrics.peers_refused.inc();
+                }
+                self.end = Some(end);
+            }
+        }
+    }
+
+    async fn receipts(&mut self, receipts: Vec<Vec<u8>>) -> Result<(), Error> {
+        let mut kept = Vec::new();
+        for bytes in receipts {
+            match Signed::open(bytes) {
+                Ok(signed) => kept.push(signed),
+                Err(error) => {
+                    self.node.metrics.receipts_refused.inc();
+                    tracing::warn!(%error, "a receipt is refused");
+                }
+            }
+        }
+        for signed in &kept {
+            self.node.safety.count(&signed.receipt);
+            if let cosmic_custody::receipt::Held::Log { log, head, .. } = signed.receipt.held
+                && let Some((_end, signed_to)) = self.unsigned.get_mut(&log)
+            {
+                *signed_to = (*signed_to).max(Some(head.seq));
+            }
+        }
+        let (space, idle) = (self.space, self.note_in_flight());
+        self.node
+            .write(move |core, connection| {
+                for signed in &kept {
+                    safety::keep(connection, signed)?;
+                }
+                if idle {
+                    core.touch(space);
+                }
+                core.tell(Event::Safer { space });
+                Ok(())
+            })
+            .await
+    }
+
+    /// Tells the batching rule how many own entries nobody has signed for; whether that is none.
+    fn note_in_flight(&self) -> bool {
+        if self.gateway.is_none() {
+            return true;
+        }
+        let open: u64 = self
+            .unsigned
+            .values()
+            .map(|(end, signed)| signed.map_or(end + 1, |signed| end.saturating_sub(signed)))
+            .sum();
+        let open = usize::try_from(open).unwrap_or(usize::MAX);
+        self.node.context.uplinks.in_flight(&self.space, open);
+        open == 0
+    }
+}
+
+async fn load(node: &Node, ticket: Ticket, ranges: Vec<Range>, max_bytes: u64) -> Input {
+    let loaded = node.read(move |connection| load_ranges(connection, &ranges, max_bytes)).await;
+    match loaded {
+        Ok(frames) => Input::Loaded(ticket, frames),
+        Err(error) => {
+            tracing::error!(%error, "entries cannot be read");
+            Input::LoadFailed(ticket)
+        }
+    }
+}
+
+async fn name_places(node: &Node, ticket: Ticket, places: Vec<Place>) -> Input {
+    let ids = node.read(move |connection| identify(connection, &places)).await;
+    match ids {
+        Ok(ids) => Input::Identified(ticket, ids),
+        Err(error) => {
+            tracing::error!(%error, "entries cannot be named");
+            Input::LoadFailed(ticket)
+        }
+    }
+}
+
+/// How long the end of a session may take to be written out.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The person went offline (or the node is gone).
+async fn went_offline(online: &mut watch::Receiver<bool>) {
+    drop(online.wait_for(|online| !online).await);
+}
+
+async fn next_timer(clock: &Clock, timers: &BTreeMap<Timer, Monotonic>) {
+    match timers.values().min() {
+        Some(at) => clock.sleep_until(*at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// This run's logs in `space`: all that is written from now on counts as in flight until it is signed for.
+async fn own_logs(node: &Node, space: SpaceId) -> Result<BTreeMap<LogId, (u64, Option<u64>)>, Error> {
+    node.write(move |core, connection| {
+        core.with_space(connection, &space, |_core, space| {
+            let own = space.mine.values().filter_map(|log| Some((*log, space.logs.get(log)?.head().seq)));
+            Ok(own.map(|(log, seq)| (log, (seq, None))).collect())
+        })
+    })
+    .await
+}
+
+fn load_ranges(connection: &Connection, ranges: &[Range], max_bytes: u64) -> Result<Vec<Vec<Frame>>, Error> {
+    let mut statement = connection
+        .prepare_cached("SELECT bytes FROM entries WHERE log = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq")?;
+    let (mut loaded, mut bytes) = (Vec::new(), 0u64);
+    for range in ranges {
+        let mut rows = statement.query(params![range.log.as_bytes(), range.from, range.to])?;
+        let mut frames: Vec<Frame> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let entry = row.get_ref(0)?.as_blob()?;
+            bytes += entry.len() as u64;
+            let first_of_all = frames.is_empty() && loaded.is_empty();
+            if bytes > max_bytes && !first_of_all {
+                break;
+            }
+            frames.push(Frame::from(entry));
+        }
+        let complete = frames.len() as u64 == range.to.saturating_sub(range.from);
+        loaded.push(frames);
+        if !complete {
+            break;
+        }
+    }
+    Ok(loaded)
+}
+
+fn identify(connection: &Connection, places: &[Place]) -> Result<Vec<EntryId>, Error> {
+    let mut statement = connection.prepare_cached("SELECT id FROM entries WHERE log = ?1 AND seq = ?2")?;
+    places
+        .iter()
+        .map(|place| {
+            let id: Option<Vec<u8>> =
+                statement.query_row(params![place.log.as_bytes(), place.seq], |row| row.get(0)).optional()?;
+            Ok(EntryId::try_from(id.unwrap_or_default().as_slice())?)
+        })
+        .collect()
+}

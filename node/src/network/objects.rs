@@ -1,0 +1,150 @@
+//! Chunks at the gateway: put with a check of what came of it, and get with a check of the bytes.
+
+use cosmic_common::{
+    hash,
+    id::{ObjectId, SpaceId},
+    limit::MESSAGE_MAX_BYTES,
+    protocol::OBJECT,
+    record::Record as _,
+};
+use cosmic_custody::{
+    count::object::ObjectVerdict,
+    message::{
+        bulk::BulkLength,
+        object::{ObjectAnswer, ObjectRequest, Whereabouts},
+        refusal::Refusal,
+    },
+};
+use cosmic_erasure::{Coder, Manifest};
+use cosmic_net::Stream;
+
+use super::OPEN_PATIENCE;
+use crate::{
+    node::{GatewaySession, Node},
+    safety::Signed,
+};
+
+/// Why a chunk was not put or got.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The space has no session with a gateway now.
+    #[error("no gateway is connected")]
+    NoGateway,
+    /// The stream.
+    #[error("the connection failed")]
+    Net(#[from] cosmic_net::Error),
+    /// The gateway refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The gateway said something else than it should.
+    #[error("the gateway broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// The gateway's manifest is not the one of these bytes.
+    #[error("the gateway's manifest is not that of the chunk; nothing it says about it counts")]
+    WrongManifest,
+    /// The codec.
+    #[error("the manifest cannot be checked")]
+    Erasure(#[from] cosmic_erasure::Error),
+}
+
+/// What became of a chunk that was put.
+#[derive(Debug)]
+pub struct Put {
+    /// The manifest, recomputed from the bytes.
+    pub manifest: Manifest,
+    /// The receipts.
+    pub receipts: Vec<Signed>,
+    /// What they come to.
+    pub verdict: ObjectVerdict,
+}
+
+/// The gateway's session of `space`.
+///
+/// # Errors
+/// [`Error::NoGateway`] if there is none.
+pub fn gateway(node: &Node, space: &SpaceId) -> Result<GatewaySession, Error> {
+    node.sessions.get(space).ok_or(Error::NoGateway)
+}
+
+/// Gives a chunk to the gateway and waits until its shards are signed for.
+///
+/// # Errors
+/// [`Error`] if it is refused, or what came of it does not check out.
+pub async fn put(
+    node: &Node,
+    session: GatewaySession,
+    object: ObjectId,
+    bytes: Vec<u8>,
+) -> Result<Put, Error> {
+    let mut stream = node.net.open(session.gateway, OBJECT, OPEN_PATIENCE).await?;
+    let length = BulkLength::new(bytes.len()).map_err(|_error| Error::Protocol("a chunk too long"))?;
+    let request = ObjectRequest::Put { session: session.session, object, length };
+    stream.send(&request.to_bytes()).await?;
+    let whereabouts = match receive(&mut stream).await? {
+        ObjectAnswer::Send => {
+            stream.send_bulk(&bytes).await?;
+            stream.flush().await?;
+            stored(receive(&mut stream).await?)?
+        }
+        answer => stored(answer)?,
+    };
+    check(node, whereabouts, bytes).await
+}
+
+fn stored(answer: ObjectAnswer) -> Result<Whereabouts, Error> {
+    match answer {
+        ObjectAnswer::Stored(whereabouts) => Ok(whereabouts),
+        ObjectAnswer::Refused(refusal) => Err(refusal.into()),
+        _ => Err(Error::Protocol("it should have said where the chunk is")),
+    }
+}
+
+/// Believes the receipts only as far as they speak of the shards these very bytes have.
+async fn check(node: &Node, whereabouts: Whereabouts, bytes: Vec<u8>) -> Result<Put, Error> {
+    let claimed = Manifest::from_bytes(&whereabouts.manifest)
+        .map_err(|_error| Error::Protocol("a malformed manifest"))?;
+    let codec = claimed.codec();
+    let recomputed = tokio::task::spawn_blocking(move || Coder::new(codec)?.manifest(&bytes))
+        .await
+        .map_err(|_error| Error::Protocol("the check was interrupted"))??;
+    if recomputed.to_bytes() != whereabouts.manifest {
+        return Err(Error::WrongManifest);
+    }
+    let mut receipts = Vec::new();
+    for bytes in whereabouts.receipts {
+        match Signed::open(bytes) {
+            Ok(signed) => receipts.push(signed),
+            Err(error) => {
+                node.metrics.receipts_refused.inc();
+                tracing::warn!(%error, "a receipt is refused");
+            }
+        }
+    }
+    let verdict = node.safety.judge(&recomputed, &receipts);
+    Ok(Put { manifest: recomputed, receipts, verdict })
+}
+
+/// Fetches a chunk from the gateway; the bytes are those the name is a hash of.
+///
+/// # Errors
+/// [`Error`] if it is not to be had.
+pub async fn get(node: &Node, session: GatewaySession, object: ObjectId) -> Result<Vec<u8>, Error> {
+    let mut stream = node.net.open(session.gateway, OBJECT, OPEN_PATIENCE).await?;
+    stream.send(&ObjectRequest::Get { session: session.session, object }.to_bytes()).await?;
+    let length = match receive(&mut stream).await? {
+        ObjectAnswer::Follows { length } => length.bytes(),
+        ObjectAnswer::Refused(refusal) => return Err(refusal.into()),
+        _ => return Err(Error::Protocol("it should have sent the chunk")),
+    };
+    let mut bytes = Vec::with_capacity(length);
+    stream.recv_bulk(&mut bytes, length).await?;
+    if hash::plain(&bytes).as_bytes() != object.as_bytes() {
+        return Err(Error::Protocol("it sent other bytes than the chunk"));
+    }
+    Ok(bytes)
+}
+
+async fn receive(stream: &mut Stream) -> Result<ObjectAnswer, Error> {
+    let frame = stream.recv(MESSAGE_MAX_BYTES).await?.ok_or(Error::Protocol("it closed the stream"))?;
+    ObjectAnswer::from_bytes(&frame).map_err(|_error| Error::Protocol("a malformed answer"))
+}
