@@ -1,13 +1,15 @@
 //! What a store may answer, and what the session makes of it.
 
-use cosmic_common::time::Timestamp;
+use std::collections::BTreeMap;
+
+use cosmic_common::{heads::Head, id::EntryId, time::Timestamp};
 
 use super::machine::{Side, assert_equal, filled, pair, talk};
 use crate::{
     config::{BATCH_MAX_BYTES, Config},
-    door::{Aside, End, Input, Outcome, Output, Report, StoreFailure, Summary, Ticket},
-    message::{Interest, Message, Run, StopReason},
-    refusal::Error,
+    door::{Aside, End, Input, Outcome, Output, Range, Report, StoreFailure, Summary, Ticket, Timer},
+    message::{Interest, Message, Run, StopReason, Told},
+    refusal::{Error, Refusal},
     session::Session,
     sim::replica::{MEMBERSHIP, Replica, channel, log_of},
 };
@@ -178,4 +180,38 @@ fn a_tiny_window_still_carries_everything() {
     a.pass(600);
     talk(&mut a, &mut b);
     assert_equal(&a, &b);
+}
+
+#[test]
+fn what_is_known_of_a_run_is_not_stored_again() {
+    let (here, mut there) = (filled(1, 3), filled(1, 3));
+    let mut session = by_hand(&here);
+    let log = there.append(channel(1), 0, None, 100).log;
+    let whole = there.load(&[Range { channel: channel(1), log, from: 1, to: 4 }], u64::MAX).remove(0);
+    let run = Run { channel: channel(1), log, from: 1, frames: whole.clone() };
+    let again = Input::Received(Message::Entries(vec![run]));
+    let stored = stores(&put(&mut session, again.clone()));
+    assert_eq!(stored[0].1, [Run { channel: channel(1), log, from: 3, frames: whole[2..].to_vec() }]);
+    let outputs = put(&mut session, again);
+    assert!(stores(&outputs).is_empty(), "on its way into the store already");
+    assert!(matches!(outputs[..], [Output::Send(Message::Heads(_))]), "but acknowledged: {outputs:?}");
+}
+
+#[test]
+fn a_slow_store_here_is_not_the_peers_silence() {
+    let (here, mut there) = (filled(1, 1), filled(1, 1));
+    let mut session = by_hand(&here);
+    let log = log_of(&channel(1), 1);
+    let head = Head { seq: 9, entry: EntryId::from_bytes([9; 32]) };
+    let heads = BTreeMap::from([(channel(1), BTreeMap::from([(log, head)]))]);
+    put(&mut session, Input::Received(Message::Heads(Told { heads, taken_bytes: 0 })));
+    let content = stores(&receive(&mut session, Some(1), &mut there));
+    let later = |seconds: u64| Timestamp::from_unix_ms(seconds * 1_000);
+    let fire = Input::Fired(Timer::Patience);
+    let outputs = session.handle(fire.clone(), later(60));
+    assert!(matches!(outputs[..], [Output::Arm { timer: Timer::Patience, .. }]), "{outputs:?}");
+    let outcome = Outcome { log, head: there.head(&log), aside: None };
+    session.handle(Input::Stored(content[0].0, vec![outcome]), later(61));
+    let outputs = session.handle(fire, later(92));
+    assert!(outputs.contains(&Output::Report(Report::Ended(End::Refused(Refusal::Silent)))), "{outputs:?}");
 }
