@@ -1,1 +1,32 @@
-//! cosmic-ring.
+//! Who is in the network and where things belong: signed configuration, member records, ring tables.
+//!
+//! Pure: no clock, no randomness, no sockets. Bytes and rules: `docs/protocol/ring.md`.
+
+pub mod class;
+pub mod config;
+mod draw;
+pub mod endpoint;
+pub mod error;
+pub mod exchange;
+pub mod gateway;
+pub mod label;
+mod list;
+pub mod member;
+pub mod members;
+pub mod network;
+pub mod table;
+
+pub use class::{Class, ClassStep};
+pub use config::{Admission, Door, NetworkConfig, NetworkKey};
+pub use endpoint::{Edition, Endpoint};
+pub use error::Error;
+pub use exchange::{Exchange, Outcome, RingMessage, Step, Summary};
+pub use gateway::Candidate;
+pub use label::Label;
+pub use member::{Consent, Member, State};
+pub use members::{Inserted, Members, Version};
+pub use network::{NetworkAnswer, NetworkRequest};
+pub use table::{Partition, Site, Table};
+
+#[cfg(test)]
+mod tests;
