@@ -66,4 +66,14 @@ pub enum Error {
         /// Bytes that are allowed.
         limit: u64,
     },
+    /// A class of the network configuration that objects cannot be coded in.
+    #[error("objects cannot be coded {k} of {n}, as the network's configuration says")]
+    Class {
+        /// Shards that should suffice.
+        k: u8,
+        /// Shards in all.
+        n: u8,
+        /// What the codec says.
+        source: cosmic_erasure::Error,
+    },
 }

@@ -21,7 +21,7 @@ pub use error::Error;
 pub use level::Level;
 pub use placement::{Holding, Placement};
 pub use plan::{
-    place::{Assignment, assign, owed, placement_record},
+    place::{Assignment, StandIn, assign, codec, owed, placement_record, plan_placement, stand_ins},
     search::{Ask, Found, Outcome, Search, Sources},
 };
 pub use quota::{Charge, Quota, Usage};

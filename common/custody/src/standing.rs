@@ -6,6 +6,7 @@ use cosmic_common::{
     id::{Incarnation, PeerId},
     time::Timestamp,
 };
+use cosmic_ring::Members;
 
 use crate::receipt::Receipt;
 
@@ -55,6 +56,12 @@ impl Standing {
             })
             .collect();
         Self { members }
+    }
+
+    /// The standing of the active members. Let it [`inherit`](Self::inherit) from the one before.
+    #[must_use]
+    pub fn of(members: &Members) -> Self {
+        Self::new(members.active().map(|member| (member.peer, member.zone.as_str(), member.incarnation)))
     }
 
     /// Takes over which lives were seen, when the members have changed.

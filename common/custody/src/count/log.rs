@@ -6,6 +6,7 @@ use cosmic_common::{
     heads::Head,
     id::{EntryId, LogId, PeerId, SpaceId},
 };
+use cosmic_ring::{Table, table::REPLICAS};
 
 use super::lives::{Lives, Said};
 use crate::{
@@ -17,8 +18,6 @@ use crate::{
 
 /// Receipts of replicas that make an entry `replicated` (W = 2 of 3).
 pub const WRITE_QUORUM: usize = 2;
-/// Replicas of a partition where there are enough supernodes.
-pub const REPLICAS: usize = 3;
 /// Heads remembered of one holder's promises about one log: the highest. A receipt beyond what is known here of the log
 /// does not count yet, and must not push out the one before it, which does.
 const HEADS_MAX: usize = 4;
@@ -34,6 +33,18 @@ pub struct Duty {
 }
 
 impl Duty {
+    /// Who is responsible for the logs of `space`: by the current table, and by earlier ones.
+    #[must_use]
+    pub fn of<'a>(space: &SpaceId, current: &Table, earlier: impl IntoIterator<Item = &'a Table>) -> Self {
+        let current: Vec<PeerId> = current.replicas_of(space).collect();
+        let mut before: Vec<PeerId> =
+            earlier.into_iter().flat_map(|table| table.replicas_of(space)).collect();
+        before.sort_unstable();
+        before.dedup();
+        before.retain(|peer| !current.contains(peer));
+        Self { current, earlier: before }
+    }
+
     /// Receipts that make an entry `replicated`: two, or as many as there are supernodes.
     #[must_use]
     pub fn quorum(&self) -> usize {

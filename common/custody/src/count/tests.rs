@@ -5,10 +5,12 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use cosmic_common::{
     hash,
     heads::Head,
-    id::{EntryId, Hash, Incarnation, LogId, ObjectId, PeerId, SpaceId},
+    id::{EntryId, Hash, Incarnation, LogId, ObjectId, OperatorId, PeerId, SpaceId},
     time::Timestamp,
 };
 use cosmic_erasure::{Codec, Coder, Manifest};
+use cosmic_identity::{key::SecretKey, signed::Signed};
+use cosmic_ring::{Class, Consent, Label, Member, Members, NetworkConfig, Site, State, Table};
 use proptest::prelude::*;
 
 use super::{
@@ -188,6 +190,59 @@ fn replicas_of_an_earlier_table_count_while_they_are_members() {
     assert_eq!(reach(&receipts, &duty(), &six()).level(9), Level::Replicated);
     let without_4 = Standing::new([(1, "a"), (2, "b"), (3, "c")].map(|(n, z)| (peer(n), z, None)));
     assert_eq!(reach(&receipts, &duty(), &without_4).level(9), Level::Accepted);
+}
+
+#[test]
+fn standing_is_of_active_members_with_the_life_their_record_names() {
+    let [network_key, operator] = [50, 51].map(|number| SecretKey::from_seed(&[number; 32]));
+    let mut config = NetworkConfig::new(&network_key);
+    config.operators.insert(operator.operator_id());
+    let network = config.network();
+    let mut members = Members::new(Signed::sign(config, &network_key), network).unwrap();
+    let keys = [60, 61, 62].map(|number| SecretKey::from_seed(&[number; 32]));
+    let told = [(State::Active, Some(life(4))), (State::Retired, None), (State::Active, None)];
+    for (key, (state, incarnation)) in keys.iter().zip(told) {
+        let member = Member {
+            network,
+            operator: operator.operator_id(),
+            peer: key.peer_id(),
+            consent: Consent::give(key, network, operator.operator_id(), 1),
+            sequence: 1,
+            state,
+            weight: 1,
+            zone: "a".parse().unwrap(),
+            region: "r".parse().unwrap(),
+            addresses: Vec::new(),
+            incarnation,
+        };
+        members.insert(Signed::sign(member, &operator)).unwrap();
+    }
+    let standing = Standing::of(&members);
+    let [recorded, retired, silent] = keys.map(|key| key.peer_id());
+    assert!(!standing.contains(&retired) && standing.zone(&silent) == Some("a"));
+    let duty = Duty { current: vec![recorded, silent], earlier: vec![] };
+    let from = |holder, lived| Receipt { holder, incarnation: life(lived), ..log_receipt(1, 9) };
+    let level =
+        |lived| reach(&[from(recorded, lived), from(silent, 1), from(retired, 1)], &duty, &standing).level(9);
+    assert_eq!((level(4), level(3)), (Level::Replicated, Level::Accepted));
+}
+
+#[test]
+fn duty_follows_the_tables() {
+    let table = |numbers: &[u8]| {
+        let site = |number: &u8| Site {
+            peer: peer(*number),
+            operator: OperatorId::from_bytes([*number; 32]),
+            zone: format!("zone-{number}").parse::<Label>().unwrap(),
+            weight: 1,
+        };
+        Table::of(numbers.iter().map(site).collect(), 6, Class::for_members(numbers.len(), &[]))
+    };
+    let (now, before) = (table(&[1, 2, 3]), table(&[3, 4, 5]));
+    let duty = Duty::of(&SPACE, &now, [&before, &now]);
+    assert_eq!(duty.current.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([1, 2, 3].map(peer)));
+    assert_eq!(duty.earlier, [peer(4), peer(5)]);
+    assert!(!duty.is_reduced() && Duty::of(&SPACE, &table(&[1, 2]), []).is_reduced());
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Which holder gets which shard, and who has not signed for his yet.
 
 use cosmic_common::{
-    id::{Hash, PeerId},
+    id::{Hash, ObjectId, PeerId},
     time::Timestamp,
 };
 use cosmic_erasure::Codec;
+use cosmic_ring::{Class, Table};
 
-use crate::{count::object::ObjectCustody, placement::Placement, standing::Standing};
+use crate::{count::object::ObjectCustody, error::Error, placement::Placement, standing::Standing};
 
 /// One shard and who should keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,50 @@ pub fn assign(holders: &[PeerId], codec: Codec) -> Vec<Assignment> {
         .zip(holders)
         .take(codec.n())
         .map(|(index, holder)| Assignment { index, holder: *holder })
+        .collect()
+}
+
+/// The codec for new objects under `table`.
+///
+/// # Errors
+/// [`Error::Class`] if the network's class is none that objects can be coded in.
+pub fn codec(table: &Table) -> Result<Codec, Error> {
+    let Class { k, n } = table.class();
+    Codec::new(k, n).map_err(|source| Error::Class { k, n, source })
+}
+
+/// Who should keep which shard of `object`, coded with `codec`, by `table`.
+#[must_use]
+pub fn plan_placement(table: &Table, object: &ObjectId, codec: Codec) -> Vec<Assignment> {
+    assign(&table.holders(object, codec.n()), codec)
+}
+
+/// A holder that keeps a shard for another who is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StandIn {
+    /// Which shard.
+    pub index: u8,
+    /// Whose it is.
+    pub owner: PeerId,
+    /// Who keeps it meanwhile: the next of the walk who has none of the object's shards.
+    pub holder: PeerId,
+}
+
+/// Who steps in for those holders of `object` who are away; nobody for the last ones if the ring is too small.
+#[must_use]
+pub fn stand_ins(
+    table: &Table,
+    object: &ObjectId,
+    codec: Codec,
+    is_away: impl Fn(&PeerId) -> bool,
+) -> Vec<StandIn> {
+    let walk = table.walk(table.partition_of(object.as_bytes())).map(|site| site.peer);
+    let next = walk.skip(codec.n()).filter(|peer| !is_away(peer));
+    plan_placement(table, object, codec)
+        .into_iter()
+        .filter(|shard| is_away(&shard.holder))
+        .zip(next)
+        .map(|(shard, holder)| StandIn { index: shard.index, owner: shard.holder, holder })
         .collect()
 }
 

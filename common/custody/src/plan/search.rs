@@ -9,9 +9,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use cosmic_common::{id::PeerId, limit::SHARDS_MAX};
+use cosmic_common::{
+    id::{ObjectId, PeerId},
+    limit::SHARDS_MAX,
+};
+use cosmic_erasure::Codec;
+use cosmic_ring::Table;
 
-use super::place::Assignment;
+use super::place::{Assignment, plan_placement};
 use crate::{message::shard::Indices, placement::Placement};
 
 /// Holders asked at once "which indices have you?", so that a large ring is not asked all at once.
@@ -63,6 +68,25 @@ pub struct Sources {
     pub earlier: Vec<Assignment>,
     /// Everybody who may hold something.
     pub everyone: Vec<PeerId>,
+}
+
+impl Sources {
+    /// Where to look for an object coded with `codec`: by the current table, by earlier ones (the latest first), and at
+    /// all current members.
+    #[must_use]
+    pub fn of<'a>(
+        object: &ObjectId,
+        codec: Codec,
+        current: &Table,
+        earlier: impl IntoIterator<Item = &'a Table>,
+    ) -> Self {
+        Self {
+            current: plan_placement(current, object, codec),
+            placement_keepers: current.replicas(current.partition_of(object.as_bytes())).collect(),
+            earlier: earlier.into_iter().flat_map(|table| plan_placement(table, object, codec)).collect(),
+            everyone: current.sites().iter().map(|site| site.peer).collect(),
+        }
+    }
 }
 
 /// Whether a search goes on.

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cosmic_common::{
-    id::{Hash, Incarnation, ObjectId, PeerId},
+    id::{Hash, Incarnation, ObjectId, OperatorId, PeerId},
     time::Timestamp,
 };
 use cosmic_erasure::{Codec, Coder, Manifest};
+use cosmic_ring::{Class, Label, Site, Table};
 use proptest::prelude::*;
 
 use super::{
-    place::{Assignment, assign, owed, placement_record},
+    place::{Assignment, assign, codec, owed, placement_record, plan_placement, stand_ins},
     search::{Ask, Found, Outcome, Search, Sources},
 };
 use crate::{
@@ -168,6 +169,53 @@ fn receipt(manifest: &Manifest, shard: Assignment) -> Receipt {
         incarnation: Incarnation::from_bytes([1; 16]),
         ring: Hash::from_bytes([0; 32]),
         time: Timestamp::from_unix_ms(1),
+    }
+}
+
+/// A ring of `count` members in three zones, each of its own operator.
+fn table(count: u8) -> Table {
+    let site = |number: u8| Site {
+        peer: peer(number),
+        operator: OperatorId::from_bytes([number; 32]),
+        zone: format!("zone-{}", number % 3).parse::<Label>().unwrap(),
+        weight: 1,
+    };
+    Table::of((1..=count).map(site).collect(), 6, Class::for_members(usize::from(count), &[]))
+}
+
+#[test]
+fn the_codec_follows_the_class_of_the_ring() {
+    let codecs: Vec<(usize, usize)> =
+        [1, 2, 3, 5, 6, 9].map(|count| codec(&table(count)).unwrap()).map(|c| (c.k(), c.n())).to_vec();
+    assert_eq!(codecs, [(1, 1), (1, 2), (1, 3), (1, 3), (3, 6), (3, 6)]);
+}
+
+#[test]
+fn those_who_step_in_have_no_shard_of_the_object() {
+    let (table, codec) = (table(8), Codec::new(3, 6).unwrap());
+    let object = ObjectId::from_bytes([77; 32]);
+    let plan = plan_placement(&table, &object, codec);
+    let planned: BTreeSet<PeerId> = plan.iter().map(|shard| shard.holder).collect();
+    assert_eq!(planned.len(), 6);
+    let away: Vec<PeerId> = plan.iter().take(3).map(|shard| shard.holder).collect();
+    let meanwhile = stand_ins(&table, &object, codec, |peer| away.contains(peer));
+    assert_eq!(meanwhile.len(), 2, "eight members have two to spare");
+    assert!(meanwhile.iter().all(|one| !planned.contains(&one.holder) && away.contains(&one.owner)));
+    assert!(stand_ins(&table, &object, codec, |_| false).is_empty());
+}
+
+#[test]
+fn a_search_over_tables_finds_an_object_the_ring_moved_away_from() {
+    let (before, now) = (table(6), table(12));
+    let codec = Codec::new(3, 6).unwrap();
+    let object = ObjectId::from_bytes([77; 32]);
+    let placed = plan_placement(&before, &object, codec);
+    let alive: BTreeMap<PeerId, Indices> =
+        placed.iter().skip(3).map(|shard| (shard.holder, [shard.index].into_iter().collect())).collect();
+    let world = World { alive, record: None };
+    for earlier in [vec![&before], vec![]] {
+        let sources = Sources::of(&object, codec, &now, earlier);
+        assert_eq!(world.run(&mut Search::new(3, 1, sources, |_| 0)).0, Outcome::Enough);
     }
 }
 
