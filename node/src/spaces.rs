@@ -21,7 +21,7 @@ use cosmic_seal::{
     secret::SpaceSecrets,
 };
 use cosmic_space::{
-    delegation::{Caveats, Delegation, Holder},
+    delegation::{Bearer, Caveats, Delegation},
     genesis::{Genesis, Policy},
     membership::Membership,
     record::MembershipRecord,
@@ -153,7 +153,7 @@ impl Core {
                 rights: role.rights(),
                 channels: Channels::All,
                 audience: ticket.signing_key().writer_id(),
-                holder: Holder::Ticket,
+                bearer: Bearer::Ticket,
                 kem_hash: Some(kem.public().hash()),
                 caveats: Caveats { expires, max_bytes: None },
                 parent: space.delegation,
@@ -294,7 +294,7 @@ impl Space {
         let Some(invitation) = standing(&self.membership, &key.writer_id()) else { return Ok(()) };
         let mine = Delegation {
             audience: self.writer.writer_id(),
-            holder: Holder::Member,
+            bearer: Bearer::Member,
             kem_hash: Some(self.kem.public().hash()),
             caveats: Caveats::default(),
             parent: Some(invitation),

@@ -12,10 +12,10 @@ use crate::{
     rights::{CHANNELS_MAX, Channels, Right, Rights},
 };
 
-/// Who holds the audience's secret key.
+/// Who bears the audience's secret key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
-pub enum Holder {
+pub enum Bearer {
     /// One device.
     #[n(0)]
     Member,
@@ -73,9 +73,9 @@ pub struct Delegation {
     /// The key that is given the rights.
     #[n(4)]
     pub audience: WriterId,
-    /// Who holds the audience's secret.
+    /// Who bears the audience's secret key.
     #[n(5)]
-    pub holder: Holder,
+    pub bearer: Bearer,
     /// The hash of the audience's key-agreement key, to which epoch secrets may be sealed.
     #[n(6)]
     pub kem_hash: Option<Hash>,
@@ -109,12 +109,12 @@ impl Delegation {
     /// Whether somebody may give this who holds `parent`. The entry's writer and the depth of the
     /// chain are the caller's to check.
     pub(crate) fn check_within(&self, parent: &Self) -> Result<(), Refusal> {
-        match (parent.holder, self.holder) {
-            (Holder::Ticket, Holder::Ticket) => return Err(Refusal::TicketFromTicket),
-            (Holder::Member, _) if !parent.rights.has(Right::Invite) => {
+        match (parent.bearer, self.bearer) {
+            (Bearer::Ticket, Bearer::Ticket) => return Err(Refusal::TicketFromTicket),
+            (Bearer::Member, _) if !parent.rights.has(Right::Invite) => {
                 return Err(Refusal::Lacks { right: Right::Invite });
             }
-            (Holder::Member | Holder::Ticket, _) => {}
+            (Bearer::Member | Bearer::Ticket, _) => {}
         }
         if !self.rights.is_within(parent.rights) {
             return Err(Refusal::Widens { what: "rights" });
@@ -128,9 +128,9 @@ impl Delegation {
     /// What the audience may do itself: the key of a ticket only reads, whatever it may pass on.
     #[must_use]
     pub fn own_rights(&self) -> Rights {
-        match self.holder {
-            Holder::Member => self.rights,
-            Holder::Ticket => self.rights.intersection(Rights::of(&[Right::Relay, Right::Read])),
+        match self.bearer {
+            Bearer::Member => self.rights,
+            Bearer::Ticket => self.rights.intersection(Rights::of(&[Right::Relay, Right::Read])),
         }
     }
 }

@@ -5,10 +5,11 @@
 //! - What was *granted*: checked as each entry comes in, against entries it names by their hash. Once
 //!   true it stays true, and it decides what is stored.
 //! - What *stands*: [`verdicts`] looks at the whole set, with revocations, cuts and seniority. It is
-//!   worked out when first asked for after an entry came in, and then looked up.
+//!   worked out when first asked for after an entry came in, and then looked up. While nothing was ever
+//!   revoked or forked it grows with the set instead (10,000 entries: 15 ms to work out, 130 ns to ask).
 //!
 //! ```text
-//!   entry --insert--> granted (grows)  --first question--> verdicts (forgotten at the next insert)
+//!   entry --insert--> granted (grows)  --first question--> verdicts (forgotten when they may change)
 //! ```
 
 mod branches;
@@ -34,7 +35,7 @@ use cosmic_log::{chain, entry::Entry, fork::Fork, kind::Kind};
 
 use self::verdicts::Verdicts;
 use crate::{
-    delegation::{Caveats, Delegation, Holder},
+    delegation::{Bearer, Caveats, Delegation},
     genesis::{Genesis, membership_channel},
     record::{EpochRecord, MembershipRecord, Revocation},
     refusal::{Missing, Refusal},
@@ -294,6 +295,12 @@ impl Membership {
         }
     }
 
+    /// The first delegation to `key` that stands.
+    #[must_use]
+    pub fn standing_of(&self, key: &WriterId) -> Option<EntryId> {
+        self.verdicts().members.get(key)?.first().copied()
+    }
+
     /// The limits that follow from a delegation and all it rests on. A ticket's limits bind the ticket,
     /// not those who redeemed it.
     #[must_use]
@@ -302,7 +309,7 @@ impl Membership {
         let mut next = Some(*entry);
         for _ in 0..DELEGATION_DEPTH_MAX {
             let Some(delegation) = next.and_then(|id| self.delegation(&id)) else { break };
-            if delegation.holder == Holder::Member || next == Some(*entry) {
+            if delegation.bearer == Bearer::Member || next == Some(*entry) {
                 caveats = caveats.tightest(delegation.caveats);
             }
             next = delegation.parent;

@@ -12,7 +12,7 @@ use cosmic_identity::{
 use minicbor::{Decode, Encode};
 
 use crate::{
-    delegation::{Caveats, Holder},
+    delegation::{Bearer, Caveats},
     genesis::{Genesis, membership_channel},
     membership::{Membership, reaches},
     refusal::Refusal,
@@ -29,7 +29,8 @@ pub struct SessionProof {
     /// The space.
     #[n(1)]
     pub space: SpaceId,
-    /// The delegation the key acts under; none for the root.
+    /// The delegation the key acts under; none for the root, and for a key that has not seen its own
+    /// delegation, as that of a ticket: the server then finds the first that stands.
     #[n(2)]
     pub delegation: Option<EntryId>,
     /// The writer key, or the key of a ticket.
@@ -85,7 +86,7 @@ pub struct Session {
     /// The delegation it acts under; none for the root.
     pub delegation: Option<EntryId>,
     /// Whether a ticket opened it.
-    pub holder: Holder,
+    pub bearer: Bearer,
     /// What it may do.
     pub rights: Rights,
     /// In which channels, besides the membership channel.
@@ -131,7 +132,7 @@ pub fn verify_session(
         return Err(Refusal::OtherSession { what });
     }
     let proof = proof.verify(claimed.key.as_bytes())?;
-    let session = match proof.delegation {
+    let session = match proof.delegation.or_else(|| membership.standing_of(&proof.key)) {
         None => root_session(membership, proof)?,
         Some(delegation) => delegated_session(membership, proof, delegation)?,
     };
@@ -147,7 +148,7 @@ fn root_session(membership: &Membership, proof: &SessionProof) -> Result<Session
         space: proof.space,
         key: proof.key,
         delegation: None,
-        holder: Holder::Member,
+        bearer: Bearer::Member,
         rights: Rights::ALL,
         channels: Channels::All,
         caveats: Caveats::default(),
@@ -160,7 +161,7 @@ fn delegated_session(membership: &Membership, proof: &SessionProof, id: EntryId)
         space: proof.space,
         key: proof.key,
         delegation: Some(id),
-        holder: delegation.holder,
+        bearer: delegation.bearer,
         rights: delegation.own_rights(),
         channels: delegation.channels.clone(),
         caveats: membership.caveats(&id),

@@ -22,6 +22,11 @@ impl Causality {
         Self { before, after }
     }
 
+    /// Whether nothing was made after this position.
+    pub(super) fn is_last(&self, position: usize) -> bool {
+        self.after.get(position).is_none_or(Vec::is_empty)
+    }
+
     /// For each position, whether it is one of `seeds` or has one of them in its past.
     pub(super) fn knows(&self, seeds: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut marked = vec![false; self.after.len()];

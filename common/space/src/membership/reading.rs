@@ -185,6 +185,10 @@ impl Membership {
             dependencies: core.dependencies.clone(),
             act,
         });
-        self.verdicts = Default::default();
+        if let Some(mut verdicts) = self.verdicts.take()
+            && verdicts.extend(self)
+        {
+            self.verdicts = verdicts.into();
+        }
     }
 }

@@ -9,7 +9,7 @@ use cosmic_common::{
 
 use super::{Act, Log, Membership, Node};
 use crate::{
-    delegation::{Caveats, Holder},
+    delegation::{Bearer, Caveats},
     record::EpochRecord,
     rights::{Channels, Rights, Role},
 };
@@ -33,7 +33,7 @@ pub struct Member {
     /// The delegation; none for the root. A key with several delegations is listed once for each.
     pub delegation: Option<EntryId>,
     /// Whether the key is a device's or a ticket's.
-    pub holder: Holder,
+    pub bearer: Bearer,
     /// What it may do, or pass on if it is a ticket's.
     pub rights: Rights,
     /// Where.
@@ -84,7 +84,7 @@ impl Membership {
         let root = self.genesis.iter().map(|genesis| Member {
             key: genesis.root,
             delegation: None,
-            holder: Holder::Member,
+            bearer: Bearer::Member,
             rights: Rights::ALL,
             channels: Channels::All,
             kem_hash: self.kem_key(&genesis.root).map(|(hash, _)| hash),
@@ -95,7 +95,7 @@ impl Membership {
             Some(Member {
                 key: delegation.audience,
                 delegation: Some(*id),
-                holder: delegation.holder,
+                bearer: delegation.bearer,
                 rights: delegation.rights,
                 channels: delegation.channels.clone(),
                 kem_hash: delegation.kem_hash,

@@ -14,16 +14,19 @@
 //!
 //! All of it looks at the set of entries only: no clock, no order of arrival.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use cosmic_common::{
     heads::Heads,
     id::{EntryId, LogId, WriterId},
 };
 
-use super::{Act, Membership, causality::Causality};
+use super::{Act, Membership, Node, causality::Causality};
 use crate::{
-    delegation::{Delegation, Holder},
+    delegation::{Bearer, Delegation},
     rights::Right,
 };
 
@@ -67,6 +70,44 @@ impl Verdicts {
         }
         level.conclude()
     }
+
+    /// Adds the last node of `set`, if nothing else can change with it: while nothing was ever revoked
+    /// or forked, an entry counts if its writer has a delegation that allows it.
+    pub(super) fn extend(&mut self, set: &Membership) -> bool {
+        let quiet = set.revocations.is_empty() && set.contested.is_empty() && set.forks.is_empty();
+        let Some(node) = set.nodes.last().filter(|_| quiet) else { return false };
+        let Act::Delegation(delegation) = &node.act else {
+            self.counting.push(!authorities(set, node).is_empty());
+            return true;
+        };
+        if self.counting.contains(&false) {
+            return false;
+        }
+        self.counting.push(true);
+        self.given.insert(node.id);
+        let standing = self.members.entry(delegation.audience).or_default();
+        standing.insert(standing.partition_point(|other| *other < node.id), node.id);
+        true
+    }
+}
+
+/// What an entry other than a revocation may rest on: the delegation it names if it gives rights, or
+/// else each delegation to its writer that allows what it does. `None` stands for the root.
+fn authorities(set: &Membership, node: &Node) -> Vec<Option<EntryId>> {
+    let needed = match &node.act {
+        Act::Delegation(delegation) => return vec![delegation.parent],
+        Act::Epoch(_) => Some(Right::Write),
+        Act::Copy { .. } => Some(Right::Read),
+        Act::Presence | Act::KemKey(_) | Act::Fork(_) | Act::Revocation(_) => None,
+    };
+    if set.is_root(&node.writer) {
+        return vec![None];
+    }
+    let allows = |id: &&EntryId| {
+        let rights = set.delegation(id).map(Delegation::own_rights);
+        rights.is_some_and(|rights| needed.is_none_or(|right| rights.has(right)))
+    };
+    set.by_audience.get(&node.writer).into_iter().flatten().filter(allows).copied().map(Some).collect()
 }
 
 /// Every revocation with each authority its writer might have for it.
@@ -99,7 +140,7 @@ fn is_authority(
     target: &Delegation,
 ) -> bool {
     let admin = delegation.rights.has(Right::Admin) && target.channels.is_within(&delegation.channels);
-    delegation.holder == Holder::Member && (admin || set.chain(target_id).any(|link| link == *id))
+    delegation.bearer == Bearer::Member && (admin || set.chain(target_id).any(|link| link == *id))
 }
 
 impl Membership {
@@ -127,6 +168,8 @@ struct Level<'a> {
     plain: BTreeMap<EntryId, bool>,
     /// Delegations whose chain counts by rules 1 and 2, as far as worked out.
     given: BTreeMap<EntryId, bool>,
+    /// For each node, whether it counts by rule 1 alone, once somebody asked.
+    plain_entries: Option<Rc<[bool]>>,
     /// By revocation, the nodes that rule 2 keeps from it, as far as worked out.
     kept: BTreeMap<usize, Vec<bool>>,
 }
@@ -141,6 +184,7 @@ impl<'a> Level<'a> {
             revoked,
             aside,
             plain: BTreeMap::new(),
+            plain_entries: None,
             given: BTreeMap::new(),
             kept: BTreeMap::new(),
         }
@@ -214,18 +258,32 @@ impl<'a> Level<'a> {
     }
 
     fn is_kept(&mut self, revocation: usize, position: usize) -> bool {
+        if self.causality.is_last(position) {
+            return false;
+        }
         if !self.kept.contains_key(&revocation) {
+            let plain = self.plain_entries();
             let knows = self.causality.knows([revocation]);
-            let unaware = |position: &usize| knows.get(*position) == Some(&false);
-            let positions: Vec<usize> = (0..self.set.nodes.len()).filter(unaware).collect();
-            let honest: Vec<usize> =
-                positions.into_iter().filter(|position| self.is_plain_entry(*position)).collect();
-            self.kept.insert(revocation, self.causality.past(honest));
+            let honest = plain.iter().zip(knows).enumerate();
+            let honest =
+                honest.filter_map(|(position, (plain, knows))| (*plain && !knows).then_some(position));
+            let kept = self.causality.past(honest);
+            self.kept.insert(revocation, kept);
         }
         self.kept.get(&revocation).and_then(|kept| kept.get(position)).copied().unwrap_or(false)
     }
 
-    /// Whether an entry counts by rule 1 under any delegation to its writer.
+    /// For each node, whether it counts by rule 1 under any delegation to its writer.
+    fn plain_entries(&mut self) -> Rc<[bool]> {
+        if let Some(known) = &self.plain_entries {
+            return Rc::clone(known);
+        }
+        let plain: Rc<[bool]> =
+            (0..self.set.nodes.len()).map(|position| self.is_plain_entry(position)).collect();
+        self.plain_entries = Some(Rc::clone(&plain));
+        plain
+    }
+
     fn is_plain_entry(&mut self, position: usize) -> bool {
         let Some(node) = self.set.nodes.get(position).filter(|_| !self.aside.contains(&position)) else {
             return false;
@@ -272,25 +330,10 @@ impl<'a> Level<'a> {
 
     fn counts(&mut self, position: usize) -> bool {
         let Some(node) = self.set.nodes.get(position) else { return false };
-        let needed = match &node.act {
-            Act::Delegation(_) => return self.is_given(&node.id),
-            Act::Revocation(revocation) => {
-                return self.revoked.get(&revocation.target).is_some_and(|all| all.contains(&position));
-            }
-            Act::Epoch(_) => Some(Right::Write),
-            Act::Copy { .. } => Some(Right::Read),
-            Act::Presence | Act::KemKey(_) | Act::Fork(_) => None,
-        };
-        if self.set.is_root(&node.writer) {
-            return self.counts_under(position, None);
+        if let Act::Revocation(revocation) = &node.act {
+            return self.revoked.get(&revocation.target).is_some_and(|all| all.contains(&position));
         }
-        let allows = |id: &&EntryId| {
-            let rights = self.set.delegation(id).map(Delegation::own_rights);
-            rights.is_some_and(|rights| needed.is_none_or(|right| rights.has(right)))
-        };
-        let delegations: Vec<EntryId> =
-            self.set.by_audience.get(&node.writer).into_iter().flatten().filter(allows).copied().collect();
-        delegations.into_iter().any(|id| self.counts_under(position, Some(id)))
+        authorities(self.set, node).into_iter().any(|authority| self.counts_under(position, authority))
     }
 }
 

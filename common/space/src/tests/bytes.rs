@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::world::{Pen, key};
 use crate::{
-    delegation::{Caveats, Delegation, Holder},
+    delegation::{Bearer, Caveats, Delegation},
     genesis::{Durability, Genesis, Policy, membership_channel},
     record::{CopyRecord, EpochRecord, KEM_KEY_BYTES, MembershipRecord, Revocation, kem_hash},
     rights::{Channels, Right, Rights, Role},
@@ -55,7 +55,7 @@ fn delegation() -> Delegation {
         rights: Role::Editor.rights().union(Rights::of(&[Right::Invite])),
         channels: Channels::Only([ChannelId::from_bytes([3; 32]), ChannelId::from_bytes([4; 32])].into()),
         audience: key(2).writer_id(),
-        holder: Holder::Ticket,
+        bearer: Bearer::Ticket,
         kem_hash: Some(Hash::from_bytes([5; 32])),
         caveats: Caveats {
             expires: Some(Timestamp::from_unix_ms(1_800_000_000_000)),
@@ -168,7 +168,7 @@ fn any_delegation() -> impl Strategy<Value = Delegation> {
             rights: Rights::from_bits(rights).unwrap(),
             channels,
             audience: WriterId::from_bytes(keys.0),
-            holder: if ticket { Holder::Ticket } else { Holder::Member },
+            bearer: if ticket { Bearer::Ticket } else { Bearer::Member },
             kem_hash: keys.1.map(Hash::from_bytes),
             caveats: Caveats { expires: limits.0.map(Timestamp::from_unix_ms), max_bytes: limits.1 },
             parent: keys.2.map(EntryId::from_bytes),

@@ -1,7 +1,7 @@
 //! Admission, sessions, tickets, bounds.
 
 use cosmic_common::{
-    id::{ChannelId, PeerId, SpaceId},
+    id::{ChannelId, Hash, PeerId, SpaceId},
     record::Record,
     time::Timestamp,
 };
@@ -11,9 +11,9 @@ use cosmic_log::kind::Kind;
 use super::world::{Pen, World, key, revocation};
 use crate::{
     admission::{Comparison, Verdict, admit, compare},
-    delegation::{Caveats, Holder},
+    delegation::{Bearer, Caveats},
     membership::Membership,
-    record::{CopyRecord, MembershipRecord, kem_hash},
+    record::{CopyRecord, EpochRecord, MembershipRecord, kem_hash},
     refusal::{Missing, Refusal},
     rights::{Right, Rights, Role},
     session::{Expected, SessionProof, verify_session},
@@ -95,7 +95,7 @@ fn a_ticket_is_redeemed_while_the_inviter_is_away() {
     let ticket = Ticket::new(world.space, &[6; 32], Vec::new()).unwrap();
     let invite_key = ticket.signing_key();
     let mut offer = world.delegation(invite_key.writer_id(), Role::Editor.rights(), None);
-    offer.holder = Holder::Ticket;
+    offer.bearer = Bearer::Ticket;
     offer.caveats = Caveats { expires: Some(Timestamp::from_unix_ms(5_000)), max_bytes: None };
     let offered = world.say_as_root(&MembershipRecord::Delegation(offer), &[]);
 
@@ -126,6 +126,23 @@ fn copies_are_found_by_their_recipient() {
     let id = world.take(entry).unwrap();
     let found = world.membership.copies_for(&recipient);
     assert!(matches!(found.as_slice(), [copy] if copy.epoch == epoch && copy.place.entry == id));
+}
+
+#[test]
+fn an_epoch_counts_once_its_writer_may_write() {
+    let mut world = World::new();
+    let (mut viewer, given) = world.invite(2, Role::Viewer.rights());
+    let record = EpochRecord { parents: Vec::new(), commitment: Hash::from_bytes([1; 32]) };
+    let entry = viewer.write(Kind::Epoch, record.to_bytes(), &[]);
+    world.take(entry).unwrap();
+    assert!(world.membership.epochs().is_empty());
+    let more = world.delegation(viewer.writer(), Role::Editor.rights(), None);
+    let more = world.say_as_root(&MembershipRecord::Delegation(more), &[]);
+    assert!(matches!(world.membership.epochs().as_slice(), [epoch] if epoch.id == record.id()));
+    world.say_as_root(&revocation(more, &[viewer.head()]), &[]);
+    assert_eq!(world.membership.epochs().len(), 1, "made inside the cut");
+    world.say_as_root(&revocation(more, &[]), &[given]);
+    assert!(world.membership.epochs().is_empty(), "two cuts leave what both leave");
 }
 
 #[test]

@@ -27,8 +27,8 @@ fn answers(membership: &Membership) -> impl PartialEq + std::fmt::Debug + use<> 
         .flat_map(|key| Right::ALL.map(|right| (key, right)))
         .flat_map(|(key, right)| channels.map(|channel| may(key, right, &channel)))
         .collect();
-    let delegations: BTreeSet<_> = membership.members().map(|member| member.delegation).collect();
-    (allowed, delegations, membership.heads(), membership.frontier())
+    let members: Vec<_> = membership.members().collect();
+    (allowed, members, membership.heads(), membership.frontier(), membership.epochs())
 }
 
 fn standing(membership: &Membership) -> BTreeSet<EntryId> {

@@ -10,7 +10,7 @@ use cosmic_common::{
 use cosmic_log::{entry::Entry, kind::Kind, open::Open};
 
 use crate::{
-    delegation::{Delegation, Holder},
+    delegation::{Bearer, Delegation},
     record::{MembershipRecord, Revocation},
     rights::Right,
 };
@@ -110,7 +110,7 @@ impl Oracle {
             let admin =
                 delegation.rights.has(Right::Admin) && target.channels.is_within(&delegation.channels);
             delegation.audience == writer
-                && delegation.holder == Holder::Member
+                && delegation.bearer == Bearer::Member
                 && (admin || chain.contains(d))
         });
         let root = (writer == self.root).then_some(None);

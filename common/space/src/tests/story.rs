@@ -9,8 +9,8 @@ use proptest::{collection::vec, prelude::*};
 
 use super::world::{Pen, World, key, revocation};
 use crate::{
-    delegation::{Caveats, Delegation, Holder},
-    record::MembershipRecord,
+    delegation::{Bearer, Caveats, Delegation},
+    record::{EpochRecord, MembershipRecord},
     rights::{Channels, Rights},
 };
 
@@ -22,7 +22,7 @@ pub(super) const KEYS: u8 = 5;
 pub(super) enum Step {
     Give { giver: u8, parent: usize, audience: u8, rights: u8, ticket: bool, narrow: bool, after: Vec<usize> },
     Revoke { by: u8, target: usize, back: Option<u64>, after: Vec<usize> },
-    Work { by: u8, after: Vec<usize> },
+    Work { by: u8, epoch: bool, after: Vec<usize> },
     Fork { by: u8 },
 }
 
@@ -49,7 +49,8 @@ pub(super) fn steps(forks: bool) -> impl Strategy<Value = Vec<Step>> {
         });
     let revoke = (0..KEYS, any::<usize>(), prop::option::weighted(0.8, 0..3_u64), after())
         .prop_map(|(by, target, back, after)| Step::Revoke { by, target, back, after });
-    let work = (0..KEYS, after()).prop_map(|(by, after)| Step::Work { by, after });
+    let work =
+        (0..KEYS, any::<bool>(), after()).prop_map(|(by, epoch, after)| Step::Work { by, epoch, after });
     let fork = (0..KEYS).prop_map(|by| Step::Fork { by });
     vec(prop_oneof![5 => give, 4 => revoke, 2 => work, u32::from(forks) => fork], 1..28)
 }
@@ -68,6 +69,8 @@ impl Story {
         let mut story = Self { world, pens, delegations: Vec::new() };
         for step in steps {
             story.take(step);
+            // Asked in between, the verdicts grow with the set where they can.
+            assert!(story.world.membership.members().next().is_some());
         }
         story
     }
@@ -91,7 +94,7 @@ impl Story {
                     rights: Rights::from_bits(*rights).unwrap(),
                     channels: if *narrow { Channels::Only(channels) } else { Channels::All },
                     audience: writer(*audience),
-                    holder: if *ticket { Holder::Ticket } else { Holder::Member },
+                    bearer: if *ticket { Bearer::Ticket } else { Bearer::Member },
                     kem_hash: Some(Hash::from_bytes([*audience; 32])),
                     caveats: Caveats::default(),
                     parent,
@@ -107,8 +110,13 @@ impl Story {
                 let record = revocation(target, &self.cut(audience, *back));
                 self.write(*by, Kind::Membership, record.to_bytes(), after);
             }
-            Step::Work { by, after } => {
+            Step::Work { by, epoch: false, after } => {
                 self.write(*by, Kind::Acknowledgement, Vec::new(), after);
+            }
+            Step::Work { by, epoch: true, after } => {
+                let commitment = Hash::from_bytes([u8::try_from(self.world.entries.len()).unwrap(); 32]);
+                let epoch = EpochRecord { parents: Vec::new(), commitment };
+                self.write(*by, Kind::Epoch, epoch.to_bytes(), after);
             }
             Step::Fork { by } => self.fork(*by),
         }
@@ -205,7 +213,7 @@ impl Story {
                     Step::Give { giver: n, parent, audience, rights, ticket, narrow, after }
                 }
                 Step::Revoke { target, back, after, .. } => Step::Revoke { by: n, target, back, after },
-                Step::Work { after, .. } => Step::Work { by: n, after },
+                Step::Work { epoch, after, .. } => Step::Work { by: n, epoch, after },
                 Step::Fork { .. } => Step::Fork { by: n },
             };
             self.take(&step);

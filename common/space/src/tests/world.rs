@@ -16,7 +16,7 @@ use cosmic_log::{
 
 use crate::{
     admission::{Verdict, admit},
-    delegation::{Caveats, Delegation, Holder},
+    delegation::{Bearer, Caveats, Delegation},
     genesis::{Genesis, Policy},
     membership::{Inserted, Membership},
     record::{MembershipRecord, Revocation},
@@ -114,7 +114,7 @@ impl World {
             rights,
             channels: Channels::All,
             audience,
-            holder: Holder::Member,
+            bearer: Bearer::Member,
             kem_hash: Some(Hash::from_bytes([4; 32])),
             caveats: Caveats::default(),
             parent,
