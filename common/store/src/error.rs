@@ -4,6 +4,9 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use cosmic_common::record::RecordError;
 
+/// What the operating system says when there is no room; RocksDB passes the words on.
+const NO_ROOM: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
 /// When writes are taken again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -147,6 +150,7 @@ impl Error {
         match self {
             Self::Full { .. } => true,
             Self::Poisoned { source, .. } => source.is_full(),
+            Self::Open { source, .. } | Self::Checkpoint { source, .. } => is_no_room(source),
             _ => false,
         }
     }
@@ -162,6 +166,11 @@ impl Error {
                 | Self::Closed
         )
     }
+}
+
+/// Whether RocksDB failed because there was no room.
+pub(crate) fn is_no_room(error: &rocksdb::Error) -> bool {
+    NO_ROOM.iter().any(|words| error.as_ref().contains(words))
 }
 
 impl Until {

@@ -20,6 +20,11 @@ const FORMATS: &str = "default";
 /// Values this large lie in blob files, in tables that have them.
 const BLOB_MIN_BYTES: u64 = 16 * 1024;
 const BLOB_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// A compaction moves what lives in this part of the blob files, the oldest ones, whether they hold garbage or
+/// not. RocksDB's default of a quarter made it write every shard once more (measured: 5.4 CPU s/GB instead of 4).
+const BLOB_MOVED_FRACTION: f64 = 0.02;
+/// When half of those files is garbage, a compaction is made for them.
+const BLOB_GARBAGE_FRACTION: f64 = 0.5;
 /// A bulk table sorts sixteen megabytes at a time, another one four.
 const BULK_BUFFER_BYTES: usize = 16 * 1024 * 1024;
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -127,6 +132,8 @@ fn table_options(layout: Option<&Layout>, cache: &Cache) -> Options {
         options.set_blob_file_size(BLOB_FILE_BYTES);
         options.set_blob_compression_type(DBCompressionType::None);
         options.set_enable_blob_gc(true);
+        options.set_blob_gc_age_cutoff(BLOB_MOVED_FRACTION);
+        options.set_blob_gc_force_threshold(BLOB_GARBAGE_FRACTION);
     }
     options
 }

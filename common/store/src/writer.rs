@@ -7,12 +7,12 @@ use std::{
 };
 
 use cosmic_runtime::{clock::Clock, exit::sentence, health::Health};
-use rocksdb::{DB, ErrorKind, WriteBatch, WriteBufferManager, WriteOptions};
+use rocksdb::{DB, WriteBatch, WriteBufferManager, WriteOptions};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::{
-    error::{Error, Until},
+    error::{Error, Until, is_no_room},
     metrics::{Metrics, Reason, Refusal},
     space::Space,
 };
@@ -25,8 +25,6 @@ pub(crate) const QUEUE_MAX_BATCHES: usize = 1024;
 pub(crate) const QUEUE_MAX_BYTES: u32 = 32 * 1024 * 1024;
 /// A group ends here, so that the first of it does not wait for all that come.
 const GROUP_MAX_BYTES: usize = 16 * 1024 * 1024;
-/// What the operating system says when there is no room; RocksDB passes the words on.
-const NO_ROOM: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
 
 /// A batch on its way.
 pub(crate) struct Job {
@@ -161,9 +159,7 @@ impl Writer {
 
     fn poisoned_by(&self, source: rocksdb::Error) -> Error {
         let path = self.path.clone();
-        let no_room = source.kind() == ErrorKind::IOError
-            && NO_ROOM.iter().any(|words| source.as_ref().contains(words));
-        let error = if no_room {
+        let error = if is_no_room(&source) {
             let free_bytes = (self.probe)().map_or(0, |space| space.free_bytes);
             Error::Full { path, free_bytes, until: Until::Restart }
         } else {
