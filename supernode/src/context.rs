@@ -1,0 +1,96 @@
+//! What every part of a supernode is given: its hands, its identity, its limits, and the sessions that are open.
+
+use std::{fmt, sync::Arc};
+
+use cosmic_common::id::{Hash, Incarnation, LogId, PeerId, SpaceId};
+use cosmic_custody::{Held, Promise, Quota, Receipt};
+use cosmic_identity::key::SecretKey;
+use cosmic_net::Handle;
+use cosmic_runtime::{clock::Clock, health::Health, tasks::Tasks};
+use cosmic_store::Store;
+use tokio::sync::watch;
+
+use crate::{duty::RingView, metrics::Metrics, session::Sessions};
+
+/// The hands and facts of one supernode. Shared as `Arc<Context>`.
+pub struct Context {
+    /// The tables ([`crate::tables`]).
+    pub store: Store,
+    /// The network.
+    pub net: Handle,
+    /// The clock.
+    pub clock: Clock,
+    /// Who waits for background work.
+    pub tasks: Tasks,
+    /// The key this supernode signs receipts with; its public half is [`Context::peer`].
+    pub key: SecretKey,
+    /// The peer this supernode is.
+    pub peer: PeerId,
+    /// The life of the data in [`Context::store`].
+    pub incarnation: Incarnation,
+    /// Configuration, members and table of the network, as last heard.
+    pub ring: watch::Receiver<Arc<RingView>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Where a part says that it cannot keep its promises.
+    pub health: Health,
+    /// What this supernode lets others do.
+    pub limits: Limits,
+    /// Sessions of devices, by their number.
+    pub sessions: Sessions,
+}
+
+/// What this supernode lets others do. Part of its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Spaces held in memory at once; the least recently used rest on disk.
+    pub spaces_max: usize,
+    /// Sessions of devices open at once.
+    pub sessions_max: usize,
+    /// What a space may keep here unless something else was set for it.
+    pub quota: Quota,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // A space in memory takes some 20 KB, a quiet session about as much: 200 MB for all of them.
+        Self { spaces_max: 4096, sessions_max: 4096, quota: Quota::default() }
+    }
+}
+
+impl Context {
+    /// The network as it is known now.
+    #[must_use]
+    pub fn ring_view(&self) -> Arc<RingView> {
+        Arc::clone(&self.ring.borrow())
+    }
+
+    /// A signed receipt for something that is durable now.
+    #[must_use]
+    pub fn receipt(&self, held: Held, promise: Promise, ring: Hash) -> Vec<u8> {
+        let receipt = Receipt {
+            held,
+            promise,
+            holder: self.peer,
+            incarnation: self.incarnation,
+            ring,
+            time: self.clock.now(),
+        };
+        cosmic_common::record::Record::to_bytes(&cosmic_identity::signed::Signed::sign(receipt, &self.key))
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("peer", &self.peer).field("incarnation", &self.incarnation).finish_non_exhaustive()
+    }
+}
+
+/// The space and log a receipt is about, if it is about a log and its holder signed it.
+pub(crate) fn log_of_receipt(bytes: &[u8]) -> Option<(SpaceId, LogId, Receipt)> {
+    let receipt = Receipt::open(bytes).ok()?;
+    match receipt.held {
+        Held::Log { space, log, .. } => Some((space, log, receipt)),
+        Held::Shard { .. } | Held::Object { .. } => None,
+    }
+}

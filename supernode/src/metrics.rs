@@ -1,0 +1,91 @@
+//! What a supernode counts about entries and sessions.
+
+use cosmic_custody::message::refusal::RefusalCode;
+use cosmic_runtime::metrics::Registry;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+};
+
+/// Why an entry or a stream was refused, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Why {
+    /// Signature, chain, rights or form.
+    Invalid,
+    /// Something it rests on is missing.
+    Gap,
+    /// Another entry has its place.
+    Fork,
+    /// The space is full.
+    Quota,
+    /// The store failed.
+    Storage,
+    /// The proof of the session does not hold.
+    NotAuthorised,
+    /// Anything else.
+    Other,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Reason {
+    pub(crate) reason: Why,
+}
+
+/// The counters of the entries half.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    pub(crate) entries_stored: Counter,
+    pub(crate) entries_forwarded: Counter,
+    pub(crate) entries_refused: Family<Reason, Counter>,
+    pub(crate) sessions_refused: Family<Reason, Counter>,
+    pub(crate) receipts_signed: Counter,
+    pub(crate) sessions: Gauge,
+    pub(crate) spaces: Gauge,
+    pub(crate) replicas_behind: Gauge,
+    pub(crate) roots_equal: Counter,
+    pub(crate) roots_differing: Counter,
+}
+
+impl Metrics {
+    /// Registers them under `cosmic_supernode_`.
+    #[must_use]
+    pub fn register(registry: &Registry) -> Self {
+        let metrics = Self::default();
+        registry.room("supernode", |room| {
+            let m = metrics.clone();
+            room.register("entries_stored", "Entries stored durably", m.entries_stored);
+            room.register("entries_forwarded", "Entries kept until replicas have signed for them", m.entries_forwarded);
+            room.register("entries_refused", "Entries refused, by reason", m.entries_refused);
+            room.register("sessions_refused", "Sessions refused or cut off, by reason", m.sessions_refused);
+            room.register("receipts_signed", "Receipts signed", m.receipts_signed);
+            room.register("sessions", "Sessions of devices that are open", m.sessions);
+            room.register("spaces", "Spaces held in memory", m.spaces);
+            room.register("replicas_behind", "Replicas that lack entries they are owed, over all spaces in memory", m.replicas_behind);
+            room.register("roots_equal", "Comparisons of roots that were equal", m.roots_equal);
+            room.register("roots_differing", "Comparisons of roots that differed", m.roots_differing);
+        });
+        metrics
+    }
+
+    pub(crate) fn refused_entry(&self, why: Why) {
+        self.entries_refused.get_or_create(&Reason { reason: why }).inc();
+    }
+
+    pub(crate) fn refused_session(&self, why: Why) {
+        self.sessions_refused.get_or_create(&Reason { reason: why }).inc();
+    }
+}
+
+impl Why {
+    pub(crate) const fn of(code: RefusalCode) -> Self {
+        match code {
+            RefusalCode::InvalidEntry | RefusalCode::Malformed => Self::Invalid,
+            RefusalCode::Gap => Self::Gap,
+            RefusalCode::Fork => Self::Fork,
+            RefusalCode::QuotaExceeded => Self::Quota,
+            RefusalCode::Storage => Self::Storage,
+            RefusalCode::NotAuthorised => Self::NotAuthorised,
+            _ => Self::Other,
+        }
+    }
+}

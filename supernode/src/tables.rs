@@ -1,0 +1,175 @@
+//! The tables of a supernode: what lies under which key.
+//!
+//! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is owed to replicas
+//! (`forwards`), objects (`shards`, `kept`, `manifests`, `placements`, `staging`), and accounts (`usage`, `quotas`).
+
+use bytes::Bytes;
+use cosmic_common::{
+    heads::Head,
+    id::{ChannelId, EntryId, Hash, LogId, ObjectId, PeerId, SpaceId},
+    record::Record,
+    time::Timestamp,
+};
+use cosmic_custody::{Placement, Quota, Usage};
+use cosmic_log::open::Open;
+use cosmic_store::{Batch, Error, Schema, Store, Table};
+use minicbor::{Decode, Encode};
+
+/// What is known of one log that is kept here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct LogRow {
+    /// Who writes it, where, by which delegation.
+    #[n(1)]
+    pub open: Open,
+    /// The last entry kept.
+    #[n(2)]
+    pub head: Head,
+}
+
+impl Record for LogRow {
+    const NAME: &'static str = "log row";
+    const LIMIT: usize = 384;
+}
+
+/// What is known of one shard or whole object that is kept here, without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct KeptRow {
+    /// The space it is charged to.
+    #[n(1)]
+    pub space: SpaceId,
+    /// The holder it is kept for while that one is away; none for this supernode's own.
+    #[n(2)]
+    pub owner: Option<PeerId>,
+    /// The plain hash of its bytes.
+    #[n(3)]
+    pub hash: Hash,
+    /// How many bytes.
+    #[n(4)]
+    pub length: u64,
+    /// When it came.
+    #[n(5)]
+    pub since: Timestamp,
+}
+
+impl Record for KeptRow {
+    const NAME: &'static str = "kept row";
+    const LIMIT: usize = 192;
+}
+
+/// Exact bytes of entries, by log and sequence number.
+pub const ENTRIES: Table<(LogId, u64), Bytes> = Table::<(LogId, u64), Bytes>::bytes("entries", 1).prefixed::<LogId>();
+/// The logs of a space, by channel.
+pub const LOGS: Table<(SpaceId, ChannelId, LogId), LogRow> =
+    Table::<(SpaceId, ChannelId, LogId), LogRow>::records("logs", 1).prefixed::<SpaceId>();
+/// Membership entries in the order in which they were admitted, so that each can be admitted again.
+pub const ORDER: Table<(SpaceId, u64), (LogId, u64)> =
+    Table::<(SpaceId, u64), (LogId, u64)>::fixed("order", 1).prefixed::<SpaceId>();
+/// Entries that compete with one in `entries`; kept aside.
+pub const FORKS: Table<(LogId, u64, EntryId), Bytes> = Table::<(LogId, u64, EntryId), Bytes>::bytes("forks", 1);
+/// Spaces of which entries are kept, and since when.
+pub const SPACES: Table<SpaceId, Timestamp> = Table::<SpaceId, Timestamp>::fixed("spaces", 1);
+/// Entries this gateway owes to the replicas of a space it is no replica of, in the order they came.
+pub const FORWARDS: Table<(SpaceId, u64), Bytes> = Table::<(SpaceId, u64), Bytes>::bytes("forwards", 1).prefixed::<SpaceId>();
+/// What a space has used, by [`Account`]; batches add to it.
+pub const USAGE: Table<(SpaceId, u8), i64> = Table::<(SpaceId, u8), i64>::counters("usage", 1);
+/// What a space may use, where it is not the default.
+pub const QUOTAS: Table<SpaceId, Quota> = Table::<SpaceId, Quota>::records("quotas", 1);
+/// Bytes of shards and of whole objects.
+pub const SHARDS: Table<(ObjectId, u8), Bytes> = Table::<(ObjectId, u8), Bytes>::bytes("shards", 1).bulk();
+/// What is known of each of them.
+pub const KEPT: Table<(ObjectId, u8), KeptRow> =
+    Table::<(ObjectId, u8), KeptRow>::records("kept", 1).prefixed::<ObjectId>();
+/// Encoded manifests, one beside the shards of each object.
+pub const MANIFESTS: Table<ObjectId, Bytes> = Table::<ObjectId, Bytes>::bytes("manifests", 1);
+/// Who was given which shard.
+pub const PLACEMENTS: Table<ObjectId, Placement> = Table::<ObjectId, Placement>::records("placements", 1);
+/// Whole objects that are not coded yet.
+pub const STAGING: Table<ObjectId, Bytes> = Table::<ObjectId, Bytes>::bytes("staging", 1).bulk();
+/// What the supernode itself has to remember, by [`Fact`].
+pub const FACTS: Table<u8, Bytes> = Table::<u8, Bytes>::bytes("facts", 1);
+
+/// Keys of [`FACTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fact {
+    /// The life of this data, 16 bytes.
+    Incarnation = 0,
+}
+
+/// Second half of the keys of [`USAGE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Account {
+    /// Entries.
+    Entries = 0,
+    /// Bytes of entries.
+    EntryBytes = 1,
+    /// Shards and whole objects.
+    Shards = 2,
+    /// Bytes of shards and whole objects.
+    ShardBytes = 3,
+    /// Objects of which at least one shard is here; charged to the space of the first.
+    Objects = 4,
+}
+
+impl Account {
+    /// The account of this number.
+    #[must_use]
+    pub fn numbered(number: u8) -> Option<Self> {
+        [Self::Entries, Self::EntryBytes, Self::Shards, Self::ShardBytes, Self::Objects]
+            .into_iter()
+            .find(|account| *account as u8 == number)
+    }
+}
+
+/// All tables.
+#[must_use]
+pub fn schema() -> Schema {
+    Schema::new()
+        .table(&ENTRIES)
+        .table(&LOGS)
+        .table(&ORDER)
+        .table(&FORKS)
+        .table(&SPACES)
+        .table(&FORWARDS)
+        .table(&USAGE)
+        .table(&QUOTAS)
+        .table(&SHARDS)
+        .table(&KEPT)
+        .table(&MANIFESTS)
+        .table(&PLACEMENTS)
+        .table(&STAGING)
+        .table(&FACTS)
+}
+
+/// What a space has used so far.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn usage(store: &Store, space: &SpaceId) -> Result<Usage, Error> {
+    let of = |account: Account| -> Result<u64, Error> {
+        let counted = store.get(&USAGE, &(*space, account as u8))?.unwrap_or(0);
+        Ok(u64::try_from(counted).unwrap_or(0))
+    };
+    Ok(Usage {
+        entries: of(Account::Entries)?,
+        entry_bytes: of(Account::EntryBytes)?,
+        shards: of(Account::Shards)?,
+        shard_bytes: of(Account::ShardBytes)?,
+    })
+}
+
+/// Adds `amount` to one account of a space, in the batch that writes or deletes the data.
+pub fn account(batch: &mut Batch, space: &SpaceId, account: Account, amount: i64) {
+    batch.add(&USAGE, &(*space, account as u8), amount);
+}
+
+/// What a space may use: what was set for it, or `default`.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn quota(store: &Store, space: &SpaceId, default: Quota) -> Result<Quota, Error> {
+    Ok(store.get(&QUOTAS, space)?.unwrap_or(default))
+}
