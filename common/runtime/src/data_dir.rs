@@ -169,8 +169,11 @@ impl DataDir {
     }
 }
 
-/// Replaces the file at `path` by what `write` writes, durably, at once or not at all.
-pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+/// Replaces the file at `path` by what `write` writes, durably, at once or not at all; only this user may read it.
+///
+/// # Errors
+/// If it cannot be written; the old content stays then.
+pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     match fs::remove_file(&unfinished) {

@@ -1,0 +1,242 @@
+//! The driver: whom to ask and when. Rounds repair what pushes missed.
+//!
+//! Who serves (supernodes, bootstrap nodes) compares with all its neighbours in each round, which also keeps
+//! the connections to them, and pushes changes at once. Who does not (light nodes) asks one peer per round.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use cosmic_common::{address::Address, id::PeerId};
+use cosmic_net::{Direction, Event};
+use cosmic_runtime::{random, shutdown::Shutdown};
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tracing::debug;
+
+use crate::{RingView, link::Link};
+
+/// The time between two rounds.
+const ROUND: Duration = Duration::from_secs(30);
+/// Rounds of many peers must not fall together: each is later by up to this.
+const ROUND_JITTER: Duration = Duration::from_secs(3);
+/// The time to the next round when nobody answered, doubled until it is a full round.
+const RETRY: Duration = Duration::from_millis(500);
+/// Members a serving peer stays connected to; in larger rings a sample does, since changes pass from hand to hand.
+const NEIGHBOURS_MAX: usize = 64;
+/// Peers a change is pushed to by each who learns it: enough to reach 4,096 members in three steps.
+const PUSH_MAX: usize = 16;
+/// Members a peer asks in a round when no connection stands, besides a bootstrap node.
+const ASKED_MAX: usize = 2;
+
+/// Whom to ask, and who is being asked.
+pub(crate) struct Driver {
+    link: Arc<Link>,
+    serve: bool,
+    advertise: Vec<Address>,
+    running: FuturesUnordered<BoxFuture<'static, (PeerId, bool)>>,
+    /// Who is being asked, and whether to ask again since something changed meanwhile.
+    busy: BTreeMap<PeerId, bool>,
+    neighbours: BTreeSet<PeerId>,
+    /// The addresses the network was told.
+    fed: BTreeMap<PeerId, Vec<Address>>,
+    retry: Duration,
+}
+
+impl Driver {
+    pub(crate) fn new(link: Arc<Link>, serve: bool, advertise: Vec<Address>) -> Self {
+        Self {
+            link,
+            serve,
+            advertise,
+            running: FuturesUnordered::new(),
+            busy: BTreeMap::new(),
+            neighbours: BTreeSet::new(),
+            fed: BTreeMap::new(),
+            retry: RETRY,
+        }
+    }
+
+    /// Asks and tells until the shutdown.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let clock = self.link.clock.clone();
+        let mut events = self.link.net.events();
+        let mut views = self.link.ledger.watch();
+        views.mark_changed();
+        let mut round = clock.monotonic();
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.triggered() => break,
+                Some((peer, well)) = self.running.next() => self.on_met(peer, well),
+                changed = views.changed() => {
+                    if changed.is_err() { break }
+                    let view = views.borrow_and_update().clone();
+                    if let Some(view) = view { self.on_change(&view).await; }
+                }
+                event = events.next() => match event {
+                    Some(Event::Connected { peer, direction: Direction::Outbound, .. }) => self.on_connected(peer),
+                    Some(_) => {}
+                    None => break,
+                },
+                () = clock.sleep_until(round) => round = clock.monotonic().after(self.on_round().await),
+            }
+        }
+    }
+
+    fn on_met(&mut self, peer: PeerId, well: bool) {
+        let again = self.busy.remove(&peer).unwrap_or_default();
+        if well {
+            self.retry = RETRY;
+        }
+        if well && again {
+            self.ask(peer);
+        }
+    }
+
+    /// Learns new addresses, meets newcomers, and pushes the change to some who are connected.
+    async fn on_change(&mut self, view: &RingView) {
+        self.feed(&view.endpoints).await;
+        if !self.serve {
+            return;
+        }
+        let neighbours = self.neighbours(view);
+        let mut asked: BTreeSet<PeerId> = neighbours.difference(&self.neighbours).copied().collect();
+        self.neighbours = neighbours;
+        asked.extend(some(self.connected_in(view).await, PUSH_MAX));
+        for peer in asked {
+            self.ask(peer);
+        }
+    }
+
+    /// Whoever was just reached may know more.
+    fn on_connected(&mut self, peer: PeerId) {
+        let known = self.link.ledger.view().is_some_and(|view| has_part(&view, &peer));
+        if known && !self.busy.contains_key(&peer) {
+            self.ask(peer);
+        }
+    }
+
+    /// Asks this round's peers; how long until the next round.
+    async fn on_round(&mut self) -> Duration {
+        self.say_where();
+        let doors = self.link.ledger.doors();
+        self.feed(&doors).await;
+        let doors: Vec<PeerId> = doors.into_keys().collect();
+        let asked = match self.link.ledger.view() {
+            None => doors,
+            Some(view) if self.serve => self.neighbours(&view).into_iter().chain(doors).collect(),
+            Some(view) => self.one_of(&view, doors).await,
+        };
+        for peer in asked.into_iter().collect::<BTreeSet<_>>() {
+            if !self.busy.contains_key(&peer) {
+                self.ask(peer);
+            }
+        }
+        let wait = self.retry;
+        self.retry = (self.retry * 2).min(ROUND);
+        if self.link.ledger.view().is_some() && wait == RETRY {
+            // Somebody answered since the last round.
+            return ROUND + ROUND_JITTER.mul_f64(fraction());
+        }
+        wait
+    }
+
+    /// One who is connected; if nobody is, a few members and a bootstrap node.
+    async fn one_of(&mut self, view: &RingView, doors: Vec<PeerId>) -> Vec<PeerId> {
+        let connected = self.connected_in(view).await;
+        if !connected.is_empty() {
+            return some(connected, 1);
+        }
+        let members = view.members.active().map(|member| member.peer).collect();
+        some(members, ASKED_MAX).into_iter().chain(some(doors, 1)).collect()
+    }
+
+    /// The members and bootstrap nodes a serving peer keeps in touch with.
+    fn neighbours(&self, view: &RingView) -> BTreeSet<PeerId> {
+        let own = self.link.ledger.local_peer();
+        let members = view.members.sample(NEIGHBOURS_MAX, own.as_bytes());
+        let members = members.into_iter().map(|record| record.unverified().peer);
+        let doors = view.config.unverified().doors.iter().map(|door| door.peer);
+        members.chain(doors).filter(|peer| *peer != own).collect()
+    }
+
+    /// Who is connected now and has a part in the network.
+    async fn connected_in(&mut self, view: &RingView) -> Vec<PeerId> {
+        let mut connected = self.link.net.connected().await.unwrap_or_default();
+        connected.retain(|peer| has_part(view, peer));
+        connected
+    }
+
+    /// Compares with `peer` now, or again as soon as the comparison under way is over.
+    fn ask(&mut self, peer: PeerId) {
+        if peer == self.link.ledger.local_peer() || self.link.is_shunned(&peer) {
+            return;
+        }
+        if let Some(again) = self.busy.get_mut(&peer) {
+            *again = true;
+            return;
+        }
+        self.busy.insert(peer, false);
+        let link = Arc::clone(&self.link);
+        self.running.push(Box::pin(async move { (peer, link.meet(peer).await) }));
+    }
+
+    /// Tells the network where peers may be reached, as far as that is new.
+    async fn feed(&mut self, addresses: &BTreeMap<PeerId, Vec<Address>>) {
+        let own = self.link.ledger.local_peer();
+        for (peer, addresses) in addresses {
+            if *peer == own || self.fed.get(peer) == Some(addresses) {
+                continue;
+            }
+            if let Err(error) = self.link.net.add_addresses(*peer, addresses).await {
+                debug!(%error, "addresses were not taken");
+                return;
+            }
+            self.fed.insert(*peer, addresses.clone());
+        }
+    }
+
+    /// Says where we may be reached, if we serve.
+    fn say_where(&self) {
+        if self.serve {
+            let told =
+                if self.advertise.is_empty() { self.link.net.listening() } else { self.advertise.clone() };
+            self.link.ledger.reside(presentable(told));
+        }
+    }
+}
+
+fn has_part(view: &RingView, peer: &PeerId) -> bool {
+    view.members.is_active(peer) || view.config.unverified().is_door(peer)
+}
+
+/// Loopback means something to others only if there is nothing else: then all run on one machine.
+pub(crate) fn presentable(mut addresses: Vec<Address>) -> Vec<Address> {
+    let is_loopback = |address: &Address| {
+        let text = address.as_str();
+        text.starts_with("/ip4/127.") || text.starts_with("/ip6/::1/")
+    };
+    if !addresses.iter().all(is_loopback) {
+        addresses.retain(|address| !is_loopback(address));
+    }
+    addresses.truncate(cosmic_common::limit::ADDRESSES_MAX);
+    addresses
+}
+
+/// Up to `count` of `peers`, by chance.
+fn some(mut peers: Vec<PeerId>, count: usize) -> Vec<PeerId> {
+    let count = count.min(peers.len());
+    (0..count)
+        .map(|_| {
+            let index = u64::from_be_bytes(random::bytes()) % peers.len() as u64;
+            peers.swap_remove(usize::try_from(index).unwrap_or_default())
+        })
+        .collect()
+}
+
+/// A number from 0 to 1, by chance.
+fn fraction() -> f64 {
+    f64::from(u16::from_be_bytes(random::bytes())) / f64::from(u16::MAX)
+}

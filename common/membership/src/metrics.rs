@@ -1,0 +1,54 @@
+//! What this room counts.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// The counters of one membership; clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    members: Gauge,
+    exchanges: Family<Labels, Counter>,
+}
+
+/// How an exchange with a peer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Ended {
+    /// Both know the same.
+    Equal,
+    /// Something changed meanwhile.
+    Differ,
+    /// The peer could not be reached or was lost.
+    Failed,
+    /// The peer told what it must not.
+    Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    outcome: Ended,
+}
+
+impl Metrics {
+    /// Registers everything in this room's part of the process's registry, so that names begin with
+    /// `cosmic_membership_`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("members", "Active members of the ring", self.members.clone());
+        registry.register("exchanges", "Exchanges with peers, by outcome", self.exchanges.clone());
+    }
+
+    pub(crate) fn ended(&self, outcome: Ended) {
+        self.exchanges.get_or_create(&Labels { outcome }).inc();
+    }
+
+    pub(crate) fn members(&self, count: usize) {
+        self.members.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count(&self, outcome: Ended) -> u64 {
+        self.exchanges.get_or_create(&Labels { outcome }).get()
+    }
+}

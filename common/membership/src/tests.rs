@@ -1,0 +1,1 @@
+//! Three members, a bootstrap node and a liar meet in memory.
