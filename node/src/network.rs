@@ -6,6 +6,8 @@ pub mod objects;
 pub mod opening;
 pub mod serve;
 pub mod sessions;
+#[cfg(test)]
+mod tests;
 pub mod upload;
 
 use std::time::Duration;

@@ -1,0 +1,155 @@
+//! Two devices on a network in memory share a space directly, by ticket.
+
+use std::{sync::Arc, time::Duration};
+
+use cosmic_common::{
+    id::{Incarnation, SpaceId},
+    protocol::{OBJECT, SPACE},
+};
+use cosmic_identity::key::SecretKey;
+use cosmic_net::{MemoryNetwork, RefuseAll};
+use cosmic_runtime::{clock::Clock, tasks::Tasks};
+use cosmic_space::rights::Role;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{broadcast, watch};
+
+use crate::{
+    core::{Context, Core},
+    database::Database,
+    device::Device,
+    documents::store::{Change, Place},
+    error::Error,
+    event::BACKLOG,
+    files::cache::Cache,
+    metrics::Metrics,
+    network::{gateways::Gateways, serve, sessions},
+    node::{Node, Rooms, Sessions},
+    safety::Safety,
+    spaces::{Invitation, Seeds},
+    uplinks::Uplinks,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct OnNetwork {
+    node: Node,
+    tasks: Tasks,
+    _directory: TempDir,
+}
+
+fn start(network: &MemoryNetwork, number: u8) -> OnNetwork {
+    let directory = tempfile::tempdir().unwrap();
+    let key = SecretKey::from_seed(&[number; 32]);
+    let net = network.join(key.peer_id(), &[SPACE, OBJECT], Arc::new(RefuseAll));
+    let (events, _) = broadcast::channel(BACKLOG);
+    let context = Arc::new(Context {
+        device: Device::new(key, Incarnation::from_bytes([number; 16])),
+        clock: Clock::system(),
+        uplinks: Uplinks::default(),
+        events,
+    });
+    let core = Core::new(Arc::clone(&context)).unwrap();
+    let (database, _writer) = Database::open(&directory.path().join("node.db"), core).unwrap();
+    let node = Node::from(Rooms {
+        database,
+        context,
+        safety: Safety::default(),
+        cache: Cache::open(directory.path().join("chunks")).unwrap(),
+        net,
+        gateways: Gateways::default(),
+        metrics: Metrics::default(),
+        online: watch::Sender::new(true),
+        sessions: Sessions::default(),
+    });
+    let tasks = Tasks::new(Clock::system());
+    let incoming = node.net.accept(SPACE).unwrap();
+    let (serving, keeping) = (node.clone(), node.clone());
+    let (inward, outward) = (tasks.group("inward", 64), tasks.group("outward", 64));
+    tasks.spawn("serve", move |shutdown| serve::serve(serving, incoming, inward, shutdown));
+    tasks.spawn("sessions", move |shutdown| sessions::keep_all(keeping, outward, shutdown));
+    OnNetwork { node, tasks, _directory: directory }
+}
+
+impl OnNetwork {
+    async fn put(&self, space: SpaceId, id: &'static str, value: Value) {
+        self.node
+            .write(move |core, connection| {
+                let place = Place { space: &space, collection: "notes", document: id };
+                core.change_document(connection, place, &Change::Patch(value), None)
+            })
+            .await
+            .unwrap();
+    }
+
+    async fn wait_for(&self, space: SpaceId, id: &'static str, wanted: Value) {
+        let text = wanted.to_string();
+        let waited = tokio::time::timeout(PATIENCE, async {
+            let mut events = self.node.context.events.subscribe();
+            loop {
+                let text = text.clone();
+                let found = self
+                    .node
+                    .read(move |connection| {
+                        let count: i64 = connection.query_row(
+                            "SELECT count(*) FROM documents WHERE space = ?1 AND document = ?2 AND json = ?3",
+                            rusqlite::params![space.as_bytes(), id, text],
+                            |row| row.get(0),
+                        )?;
+                        Ok::<_, Error>(count > 0)
+                    })
+                    .await
+                    .unwrap();
+                if found {
+                    return;
+                }
+                events.recv().await.unwrap();
+            }
+        })
+        .await;
+        assert!(waited.is_ok(), "document {id} never became {wanted}");
+    }
+
+    async fn invite(&self, space: SpaceId) -> cosmic_space::ticket::Ticket {
+        let peers = vec![(self.node.net.local_peer(), self.node.net.listening())];
+        self.node
+            .write(move |core, connection| {
+                let invitation = Invitation { role: Role::Editor, expires: None, peers };
+                core.invite(connection, &space, invitation, &Seeds::random())
+            })
+            .await
+            .unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_share_by_ticket_live_and_after_a_break() {
+    drop(tracing_subscriber::fmt().with_env_filter("cosmic=debug").with_test_writer().try_init());
+    let network = MemoryNetwork::new();
+    let (a, b) = (start(&network, 1), start(&network, 2));
+    let space = a
+        .node
+        .write(|core, connection| core.create_space(connection, "Test", &Seeds::random()))
+        .await
+        .unwrap();
+    a.put(space, "one", json!({"from": "A"})).await;
+    let ticket = a.invite(space).await;
+    b.node.write(move |core, connection| core.join_space(connection, &ticket)).await.unwrap();
+    b.wait_for(space, "one", json!({"from": "A"})).await;
+
+    b.put(space, "one", json!({"and": "B"})).await;
+    a.wait_for(space, "one", json!({"and": "B", "from": "A"})).await;
+    a.put(space, "two", json!({"live": true})).await;
+    b.wait_for(space, "two", json!({"live": true})).await;
+
+    let (peer_a, peer_b) = (a.node.net.local_peer(), b.node.net.local_peer());
+    network.cut(peer_a, peer_b);
+    a.put(space, "two", json!({"apart": "A"})).await;
+    b.put(space, "two", json!({"too": "B"})).await;
+    network.heal(peer_a, peer_b);
+    let both = json!({"apart": "A", "live": true, "too": "B"});
+    a.wait_for(space, "two", both.clone()).await;
+    b.wait_for(space, "two", both).await;
+    a.tasks.end();
+    b.tasks.end();
+}
