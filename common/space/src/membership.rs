@@ -30,6 +30,7 @@ use cosmic_common::{
     id::{ChannelId, EntryId, EpochId, Hash, LogId, SpaceId, WriterId},
     limit::DELEGATION_DEPTH_MAX,
     record::Record as _,
+    time::Timestamp,
 };
 use cosmic_log::{chain, entry::Entry, fork::Fork, kind::Kind};
 
@@ -295,10 +296,13 @@ impl Membership {
         }
     }
 
-    /// The first delegation to `key` that stands.
+    /// A delegation to `key` that stands: the one with the lowest id that has not expired at `now`, or
+    /// else the one with the lowest id.
     #[must_use]
-    pub fn standing_of(&self, key: &WriterId) -> Option<EntryId> {
-        self.verdicts().members.get(key)?.first().copied()
+    pub fn standing_of(&self, key: &WriterId, now: Timestamp) -> Option<EntryId> {
+        let standing = self.verdicts().members.get(key)?;
+        let lasts = |id: &&EntryId| self.caveats(id).expires.is_none_or(|at| at > now);
+        standing.iter().find(lasts).or_else(|| standing.first()).copied()
     }
 
     /// The limits that follow from a delegation and all it rests on. A ticket's limits bind the ticket,

@@ -29,8 +29,8 @@ pub struct SessionProof {
     /// The space.
     #[n(1)]
     pub space: SpaceId,
-    /// The delegation the key acts under; none for the root, and for a key that has not seen its own
-    /// delegation, as that of a ticket: the server then finds the first that stands.
+    /// The delegation the key acts under. None for the root, and for a key that has not seen its own
+    /// delegation yet, as that of a ticket: the server finds it.
     #[n(2)]
     pub delegation: Option<EntryId>,
     /// The writer key, or the key of a ticket.
@@ -132,9 +132,15 @@ pub fn verify_session(
         return Err(Refusal::OtherSession { what });
     }
     let proof = proof.verify(claimed.key.as_bytes())?;
-    let session = match proof.delegation.or_else(|| membership.standing_of(&proof.key)) {
-        None => root_session(membership, proof)?,
+    let session = match proof.delegation {
         Some(delegation) => delegated_session(membership, proof, delegation)?,
+        None if membership.genesis().is_none() || membership.is_root(&proof.key) => {
+            root_session(membership, proof)?
+        }
+        None => {
+            let unnamed = membership.standing_of(&proof.key, now);
+            delegated_session(membership, proof, unnamed.ok_or(Refusal::NotAMember { writer: proof.key })?)?
+        }
     };
     match session.caveats.expires {
         Some(at) if at <= now => Err(Refusal::Expired { at }),

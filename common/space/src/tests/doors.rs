@@ -5,13 +5,14 @@ use cosmic_common::{
     record::Record,
     time::Timestamp,
 };
-use cosmic_identity::signed::Signed;
+use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_log::kind::Kind;
 
 use super::world::{Pen, World, key, revocation};
 use crate::{
     admission::{Comparison, Verdict, admit, compare},
     delegation::{Bearer, Caveats},
+    genesis::Genesis,
     membership::Membership,
     record::{CopyRecord, EpochRecord, MembershipRecord, kem_hash},
     refusal::{Missing, Refusal},
@@ -177,6 +178,51 @@ fn a_session_is_bound_to_its_stream_and_ends_with_the_delegation() {
     assert!(matches!(verify(&world, &forged, &expected), Err(Refusal::Signature(_))));
     world.say_as_root(&revocation(given, &[pen.head()]), &[]);
     assert!(matches!(verify(&world, &signed, &expected), Err(Refusal::Revoked { .. })));
+}
+
+#[test]
+fn a_ticket_opens_a_session_without_having_seen_its_delegation() {
+    let mut world = World::new();
+    let expected = Expected {
+        client: PeerId::from_bytes([1; 32]),
+        server: PeerId::from_bytes([2; 32]),
+        nonce: [3; 32],
+        protocol: "/cosmic/space/1",
+    };
+    let opened = |world: &World, key: &SecretKey, genesis: Option<Genesis>| {
+        let proof = SessionProof {
+            space: world.space,
+            delegation: None,
+            key: key.writer_id(),
+            client: expected.client,
+            server: expected.server,
+            nonce: expected.nonce,
+            protocol: expected.protocol.to_owned(),
+            genesis,
+        };
+        verify_session(&world.membership, &Signed::sign(proof, key), &expected, NOW)
+    };
+    let ticket = key(6);
+    assert!(matches!(opened(&world, &ticket, None), Err(Refusal::NotAMember { .. })));
+    let mut offer = world.delegation(ticket.writer_id(), Role::Editor.rights(), None);
+    offer.bearer = Bearer::Ticket;
+    offer.caveats.expires = Some(NOW);
+    world.say_as_root(&MembershipRecord::Delegation(offer.clone()), &[]);
+    assert!(matches!(opened(&world, &ticket, None), Err(Refusal::Expired { .. })));
+    offer.caveats.expires = None;
+    let lasting = world.say_as_root(&MembershipRecord::Delegation(offer), &[]);
+    let session = opened(&world, &ticket, None).unwrap();
+    assert_eq!((session.delegation, session.bearer), (Some(lasting), Bearer::Ticket));
+
+    // The root stays the root whatever was delegated to its key, and founds a space nobody knows.
+    let less = world.delegation(key(1).writer_id(), Role::Viewer.rights(), None);
+    world.say_as_root(&MembershipRecord::Delegation(less), &[]);
+    assert_eq!(opened(&world, &key(1), None).unwrap().rights, Rights::ALL);
+    let genesis = world.membership.genesis().cloned();
+    world.membership = Membership::new(world.space);
+    assert!(matches!(opened(&world, &key(1), None), Err(Refusal::Missing(Missing::Genesis))));
+    assert!(matches!(opened(&world, &ticket, genesis.clone()), Err(Refusal::NotRoot { .. })));
+    assert_eq!(opened(&world, &key(1), genesis).unwrap().rights, Rights::ALL);
 }
 
 #[test]
