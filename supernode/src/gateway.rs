@@ -1,0 +1,79 @@
+//! `/cosmic/space/1`: devices open a space here, prove their right, and sync it.
+//!
+//! ```text
+//! stream ── Challenge ──▶ ◀── Open ── proof holds? ── Opened ──▶ session: the sync machine over the space's writer
+//!                                        └── no: Refused, the stream ends
+//! ```
+
+mod driver;
+mod opening;
+
+use cosmic_common::protocol;
+use cosmic_custody::message::{
+    refusal::{Refusal, RefusalCode},
+    space::SpaceFrame,
+};
+use cosmic_common::record::Record as _;
+use cosmic_net::{Incoming, Stream};
+use cosmic_runtime::shutdown::Shutdown;
+use tracing::debug;
+
+use self::{driver::Driver, opening::open};
+use crate::{metrics::Why, spaces::Spaces};
+
+/// Takes over the streams of `/cosmic/space/1`.
+///
+/// # Errors
+/// If somebody takes them already.
+pub fn start(spaces: &Spaces) -> Result<(), cosmic_net::Error> {
+    let incoming = spaces.context().net.accept(protocol::SPACE)?;
+    let spaces = spaces.clone();
+    spaces.context().tasks.clone().spawn("gateway", |stop| serve(spaces, incoming, stop));
+    Ok(())
+}
+
+async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
+    let max = spaces.context().limits.sessions_max;
+    let sessions = spaces.context().tasks.group("sessions", max);
+    let refusals = spaces.context().tasks.group("refused sessions", max);
+    while let Some(Some(stream)) = stop.unless(incoming.next()).await {
+        if sessions.len() < max {
+            let spaces = spaces.clone();
+            // The check above leaves room; a race loses the stream, which its device sees and tries again.
+            drop(sessions.spawn(|stop| session(spaces, stream, stop)));
+        } else {
+            let refusal = Refusal::new(RefusalCode::Busy, "as many sessions as this supernode takes are open");
+            drop(refusals.spawn(|stop| async move { drop(stop.unless(refuse(stream, refusal)).await) }));
+        }
+    }
+}
+
+async fn session(spaces: Spaces, mut stream: Stream, stop: Shutdown) {
+    let peer = stream.peer();
+    let context = spaces.context().clone();
+    match stop.unless(open(&spaces, &mut stream)).await {
+        Some(Ok(opened)) => {
+            context.metrics.sessions.inc();
+            let driver = Driver::new(&spaces, opened, stream);
+            if let Err(error) = driver.run(stop).await {
+                debug!(peer = %peer.short(), "a session ended: {error}");
+            }
+            context.metrics.sessions.dec();
+        }
+        Some(Err(opening::Error::Refused(refusal))) => {
+            debug!(peer = %peer.short(), "a session was refused: {refusal}");
+            context.metrics.refused_session(Why::of(refusal.code));
+            refuse(stream, refusal).await;
+        }
+        Some(Err(opening::Error::Net(error))) => debug!(peer = %peer.short(), "no session came about: {error}"),
+        None => refuse(stream, Refusal::new(RefusalCode::Stopping, "this supernode is shutting down")).await,
+    }
+}
+
+/// Says why, and ends the stream; a peer that is gone need not hear it.
+async fn refuse(mut stream: Stream, refusal: Refusal) {
+    let sent = stream.send(&SpaceFrame::Refused(refusal).to_bytes()).await;
+    if sent.is_ok() {
+        drop(stream.close().await);
+    }
+}

@@ -1,0 +1,119 @@
+//! Opening a session: a challenge, a proof, and the membership it is held against.
+
+use std::time::Duration;
+
+use cosmic_common::{
+    id::SpaceId,
+    record::{Record as _, RecordError},
+};
+use cosmic_custody::message::{
+    refusal::{Refusal, RefusalCode},
+    space::{PROOF_MAX_BYTES, SpaceFrame},
+};
+use cosmic_identity::signed::Signed;
+use cosmic_net::{Stream, within};
+use cosmic_runtime::random;
+use cosmic_space::{
+    refusal,
+    session::{Session, SessionProof},
+};
+use cosmic_sync::message::Frame;
+
+use crate::{
+    duty,
+    spaces::{self, Challenge, Origin, Space, Spaces},
+};
+
+/// How long a peer may take to answer the challenge.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why no session came about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Net(#[from] cosmic_net::Error),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A proof that holds.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) space: Space,
+    pub(super) session: Session,
+    /// The number of the session among those of this process, for telling origins apart.
+    pub(super) number: u64,
+}
+
+/// Challenges the peer and holds its proof against the membership of the space.
+pub(super) async fn open(spaces: &Spaces, stream: &mut Stream) -> Result<Opening, Error> {
+    let nonce = random::seed();
+    stream.send(&SpaceFrame::Challenge { nonce }.to_bytes()).await?;
+    let frame = within("answering the challenge", OPEN_TIMEOUT, stream.recv(cosmic_net::FRAME_MAX_BYTES)).await?;
+    let frame = frame.ok_or_else(|| malformed("the stream ended before a space was opened"))?;
+    let SpaceFrame::Open { space, proof, credentials } = SpaceFrame::from_bytes(&frame).map_err(unreadable)? else {
+        return Err(malformed("a space has to be opened first").into());
+    };
+    if proof.len() > PROOF_MAX_BYTES {
+        return Err(Refusal::new(RefusalCode::TooLarge, "the session proof is too long").into());
+    }
+    let proof = Signed::<SessionProof>::from_bytes(&proof).map_err(unreadable)?;
+    let challenge = Challenge { client: stream.peer(), nonce };
+    let number = u64::from_be_bytes(random::bytes());
+    let space = spaces.get(space).map_err(|error| error.refusal())?;
+    let session = authorise(spaces, &space, proof, challenge, (number, credentials)).await?;
+    Ok(Opening { space, session, number })
+}
+
+/// Holds the proof against what is known, then against what came with it, then against what the replicas know.
+async fn authorise(
+    spaces: &Spaces,
+    space: &Space,
+    proof: Signed<SessionProof>,
+    challenge: Challenge,
+    (number, credentials): (u64, Vec<Vec<u8>>),
+) -> Result<Session, Refusal> {
+    match space.authorise(proof.clone(), challenge).await {
+        Err(error) if is_behind(&error) => {}
+        result => return result.map_err(|error| error.refusal()),
+    }
+    if !credentials.is_empty() {
+        let entries = credentials.into_iter().map(|entry| Frame::from(entry).into()).collect();
+        let appended = space.append(entries, Origin::Session(number)).await.map_err(|error| error.refusal())?;
+        if let Some(refusal) = appended.invalid {
+            return Err(refusal);
+        }
+        match space.authorise(proof.clone(), challenge).await {
+            Err(error) if is_behind(&error) => {}
+            result => return result.map_err(|error| error.refusal()),
+        }
+    }
+    ask_replicas(spaces, space.id(), space).await;
+    space.authorise(proof, challenge).await.map_err(|error| error.refusal())
+}
+
+/// Whether the membership here may just be behind. A key nobody gave anything yet may be a new member's.
+fn is_behind(error: &spaces::Error) -> bool {
+    matches!(
+        error,
+        spaces::Error::Space(refusal::Refusal::Missing(_) | refusal::Refusal::NotAMember { .. })
+    )
+}
+
+/// Pulls what other replicas have. One that does not answer leaves things as they are.
+async fn ask_replicas(spaces: &Spaces, id: SpaceId, space: &Space) {
+    let own = spaces.context().peer;
+    for peer in duty::replicas(&spaces.context().ring_view(), &id).into_iter().filter(|peer| *peer != own) {
+        if space.reconcile(peer).await.is_ok() {
+            return;
+        }
+    }
+}
+
+fn unreadable(error: RecordError) -> Refusal {
+    Refusal::new(RefusalCode::Malformed, error)
+}
+
+fn malformed(sentence: &str) -> Refusal {
+    Refusal::new(RefusalCode::Malformed, sentence)
+}

@@ -1,0 +1,5 @@
+//! `/cosmic/replica/1`: supernodes append, read and follow the entries of spaces at each other.
+
+pub mod client;
+pub mod reconcile;
+pub mod server;

@@ -1,0 +1,359 @@
+//! What a supernode does for other supernodes: stores, reads, signs and pushes entries of its spaces.
+
+use std::collections::HashMap;
+
+use cosmic_common::{
+    heads::Heads,
+    id::{PeerId, SpaceId},
+    limit::MESSAGE_MAX_BYTES,
+    protocol,
+    record::{Record as _, RecordError},
+};
+use cosmic_custody::message::{
+    LIST_MAX_BYTES, fitting,
+    refusal::{Refusal, RefusalCode},
+    replica::{
+        CALLS_MAX, LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped,
+        heads_digest,
+    },
+};
+use cosmic_net::{Incoming, Stream};
+use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
+use cosmic_store::Span;
+use cosmic_sync::message::Frame;
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered, SelectAll},
+};
+use tokio::sync::broadcast;
+use tracing::{debug, warn};
+
+use crate::{
+    duty,
+    outbox::Outbox,
+    replica::reconcile::membership_beyond,
+    source::local_range,
+    spaces::{Appended, Error, Event, Opened, Origin, Receipts, Spaces},
+    tables::{LOGS, SPACES},
+};
+
+/// Streams of other supernodes: two from each of some hundreds.
+const STREAMS_MAX: usize = 1024;
+/// Answers that wait before no further call is read.
+const ANSWERS_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Heads in one page: 4,096 take 320 KB.
+const HEADS_PAGE: usize = 4096;
+/// Spaces in one page: 4,096 take 280 KB.
+const SPACES_PAGE: usize = 4096;
+/// Spaces one stream may follow.
+const SUBSCRIPTIONS_MAX: usize = 8192;
+
+/// Takes the streams of other supernodes until the network stops.
+pub async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
+    let streams: Group = spaces.context().tasks.group("replica streams", STREAMS_MAX);
+    while let Some(Some(stream)) = stop.unless(incoming.next()).await {
+        let spaces = spaces.clone();
+        let served = streams.spawn(|stop| async move {
+            let peer = stream.peer();
+            if let Some(Err(error)) = stop.unless(Server::new(spaces, peer).serve(stream)).await {
+                debug!(peer = %peer.short(), "the stream of a supernode ended: {error}");
+            }
+        });
+        if served.is_err() {
+            warn!("more streams of supernodes than {STREAMS_MAX}; one was dropped");
+        }
+    }
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the network failed: {0}")]
+    Net(#[from] cosmic_net::Error),
+    #[error("a call is malformed")]
+    Malformed(#[from] RecordError),
+    #[error("the peer is no active member of the ring")]
+    NotInRing,
+    #[error("more calls than {CALLS_MAX} at once")]
+    TooManyCalls,
+}
+
+type Following = BoxStream<'static, (u64, Option<Vec<Vec<u8>>>)>;
+
+/// One stream of one supernode.
+struct Server {
+    spaces: Spaces,
+    peer: PeerId,
+    answers: FuturesUnordered<BoxFuture<'static, ReplicaReply>>,
+    following: SelectAll<Following>,
+    /// Ends a subscription when dropped.
+    subscriptions: HashMap<u64, Shutdown>,
+}
+
+impl Server {
+    fn new(spaces: Spaces, peer: PeerId) -> Self {
+        let (answers, following) = (FuturesUnordered::new(), SelectAll::new());
+        Self { spaces, peer, answers, following, subscriptions: HashMap::new() }
+    }
+
+    async fn serve(mut self, stream: Stream) -> Result<(), Ended> {
+        let (sender, mut receiver) = stream.split();
+        let mut outbox = Outbox::new(sender);
+        loop {
+            tokio::select! {
+                biased;
+                sent = outbox.pump(), if !outbox.is_idle() => sent?,
+                Some(reply) = self.answers.next(), if !self.answers.is_empty() => outbox.push(reply.to_bytes()),
+                Some((id, pushed)) = self.following.next(), if !self.following.is_empty() => {
+                    self.push(id, pushed, &mut outbox);
+                }
+                frame = receiver.recv(MESSAGE_MAX_BYTES), if outbox.bytes() < ANSWERS_MAX_BYTES => {
+                    let Some(frame) = frame? else { return Ok(()) };
+                    let ReplicaCall { id, request } = ReplicaCall::from_bytes(&frame)?;
+                    if !duty::is_active(&self.spaces.context().ring_view(), &self.peer) {
+                        outbox.push(refused(id, RefusalCode::NotInRing, Ended::NotInRing).to_bytes());
+                        outbox.close().await?;
+                        return Err(Ended::NotInRing);
+                    }
+                    if self.answers.len() >= CALLS_MAX {
+                        return Err(Ended::TooManyCalls);
+                    }
+                    self.call(id, request, &mut outbox).await;
+                }
+            }
+        }
+    }
+
+    async fn call(&mut self, id: u64, request: ReplicaRequest, outbox: &mut Outbox) {
+        match request {
+            ReplicaRequest::Append { space, entries } => self.append(id, space, entries, outbox).await,
+            ReplicaRequest::Subscribe { space } => self.subscribe(id, space, outbox).await,
+            ReplicaRequest::Unsubscribe { subscription } => {
+                if let Some(end) = self.subscriptions.remove(&subscription) {
+                    end.trigger();
+                }
+            }
+            other => {
+                let spaces = self.spaces.clone();
+                let answer = async move {
+                    let answer = match read(&spaces, other).await {
+                        Ok(answer) => answer,
+                        Err(error) => ReplicaAnswer::Refused(error.refusal()),
+                    };
+                    ReplicaReply { id, answer }
+                };
+                self.answers.push(answer.boxed());
+            }
+        }
+    }
+
+    /// Appends take their place in the order in which they came, and are answered when they are durable.
+    async fn append(&mut self, id: u64, space: SpaceId, entries: Vec<Vec<u8>>, outbox: &mut Outbox) {
+        let context = self.spaces.context();
+        if !duty::replicas(&context.ring_view(), &space).contains(&context.peer) {
+            let reply = refused(id, RefusalCode::NotResponsible, "this supernode is no replica of the space");
+            outbox.push(reply.to_bytes());
+            return;
+        }
+        let frames = entries.into_iter().map(|entry| Frame::from(entry).into()).collect();
+        let origin = Origin::Supernode(self.peer);
+        let submitted = match self.spaces.get(space) {
+            Ok(space) => space.submit(frames, origin).await,
+            Err(error) => Err(error),
+        };
+        let answer = async move {
+            let answer = match submitted {
+                Ok(pending) => pending.wait().await.map(appended),
+                Err(error) => Err(error),
+            };
+            let answer = answer.unwrap_or_else(|error| ReplicaAnswer::Refused(error.refusal()));
+            ReplicaReply { id, answer }
+        };
+        self.answers.push(answer.boxed());
+    }
+
+    async fn subscribe(&mut self, id: u64, space: SpaceId, outbox: &mut Outbox) {
+        if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            outbox.push(refused(id, RefusalCode::Busy, "too many spaces are followed on this stream").to_bytes());
+            return;
+        }
+        let opened = match self.spaces.get(space) {
+            Ok(space) => space.open().await.map(|opened| (space, opened)),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((space, Opened { events, .. })) => {
+                let end = Shutdown::new();
+                self.subscriptions.insert(id, end.clone());
+                outbox.push(ReplicaReply { id, answer: ReplicaAnswer::Subscribed }.to_bytes());
+                self.following.push(follow(id, space, events, end, self.peer));
+            }
+            Err(error) => {
+                outbox.push(ReplicaReply { id, answer: ReplicaAnswer::Refused(error.refusal()) }.to_bytes());
+            }
+        }
+    }
+
+    fn push(&mut self, id: u64, pushed: Option<Vec<Vec<u8>>>, outbox: &mut Outbox) {
+        let answer = match pushed {
+            Some(entries) => ReplicaAnswer::Pushed(entries),
+            None => {
+                self.subscriptions.remove(&id);
+                ReplicaAnswer::Ended
+            }
+        };
+        outbox.push(ReplicaReply { id, answer }.to_bytes());
+    }
+}
+
+/// What a space tells, as pushes to a subscriber: not what the subscriber itself brought.
+fn follow(
+    id: u64,
+    space: crate::spaces::Space,
+    events: broadcast::Receiver<Event>,
+    end: Shutdown,
+    peer: PeerId,
+) -> Following {
+    struct Follow {
+        _space: crate::spaces::Space,
+        events: broadcast::Receiver<Event>,
+        end: Shutdown,
+    }
+    let state = Some(Follow { _space: space, events, end });
+    let pushes = futures::stream::unfold(state, move |state| async move {
+        let mut state = state?;
+        loop {
+            match state.end.unless(state.events.recv()).await {
+                Some(Ok(Event::Grown(grown))) if grown.origin != Origin::Supernode(peer) => {
+                    let frames = grown.growths.iter().flat_map(|growth| &growth.frames);
+                    let entries = frames.map(|frame| frame.to_vec()).collect();
+                    return Some(((id, Some(entries)), Some(state)));
+                }
+                Some(Ok(Event::Grown(_) | Event::Receipts(_))) => {}
+                Some(Err(_)) | None => return Some(((id, None), None)),
+            }
+        }
+    });
+    pushes.boxed()
+}
+
+fn refused(id: u64, code: RefusalCode, sentence: impl std::fmt::Display) -> ReplicaReply {
+    ReplicaReply { id, answer: ReplicaAnswer::Refused(Refusal::new(code, sentence)) }
+}
+
+fn appended(appended: Appended) -> ReplicaAnswer {
+    let stopped = appended.stopped.into_iter();
+    ReplicaAnswer::Appended {
+        receipts: plain(&appended.receipts),
+        stopped: stopped
+            .map(|(index, refusal)| Stopped { index: u32::try_from(index).unwrap_or(u32::MAX), refusal })
+            .collect(),
+    }
+}
+
+fn plain(receipts: &Receipts) -> Vec<Vec<u8>> {
+    receipts.iter().map(|(_, receipt)| receipt.to_vec()).collect()
+}
+
+/// Answers what changes nothing.
+async fn read(spaces: &Spaces, request: ReplicaRequest) -> Result<ReplicaAnswer, Error> {
+    let store = &spaces.context().store;
+    match request {
+        ReplicaRequest::Heads { space, after } => Ok(page(heads(spaces, space).await?, after)),
+        ReplicaRequest::Range { space, log, from, to, max_bytes } => {
+            let to = to.saturating_add(1);
+            let max_bytes = u64::from(max_bytes).min(LIST_MAX_BYTES as u64);
+            let frames = settled(spaces, space, || Ok(local_range(store, log, from, to, max_bytes)?)).await?;
+            Ok(entries(&frames, from.saturating_add(frames.len() as u64) < to))
+        }
+        ReplicaRequest::Membership { space, known } => {
+            let read = || Ok(membership_beyond(store, space, &known, LIST_MAX_BYTES)?);
+            let frames = settled(spaces, space, read).await?;
+            let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
+            Ok(entries(&frames, bytes >= LIST_MAX_BYTES))
+        }
+        ReplicaRequest::Attest { space, logs } => {
+            let receipts = spaces.get(space)?.attest(logs, false).await?;
+            Ok(ReplicaAnswer::Receipts(plain(&receipts)))
+        }
+        ReplicaRequest::Spaces { from, to } => kept_spaces(spaces, from, to),
+        ReplicaRequest::Append { .. } | ReplicaRequest::Subscribe { .. } | ReplicaRequest::Unsubscribe { .. } => {
+            unreachable!("these are answered where they keep their order")
+        }
+    }
+}
+
+/// Reads once, and again after everything admitted was written if nothing was found.
+async fn settled(
+    spaces: &Spaces,
+    space: SpaceId,
+    read: impl Fn() -> Result<Vec<Frame>, Error>,
+) -> Result<Vec<Frame>, Error> {
+    let frames = read()?;
+    match spaces.loaded(&space) {
+        Some(space) if frames.is_empty() => {
+            space.settle().await?;
+            read()
+        }
+        Some(_) | None => Ok(frames),
+    }
+}
+
+/// The heads of a space: from its writer if it is in memory, else from the tables.
+async fn heads(spaces: &Spaces, space: SpaceId) -> Result<SpaceHeads, Error> {
+    match spaces.loaded(&space) {
+        Some(space) => space.heads().await,
+        None => stored_heads(spaces, space),
+    }
+}
+
+/// The heads of a space in the tables.
+pub(crate) fn stored_heads(spaces: &Spaces, space: SpaceId) -> Result<SpaceHeads, Error> {
+    let mut heads = SpaceHeads::new();
+    for row in spaces.context().store.scan(&LOGS, &Span::prefix(&space), usize::MAX) {
+        let ((_, channel, log), row) = row?;
+        heads.entry(channel).or_default().insert(log, row.head);
+    }
+    Ok(heads)
+}
+
+fn page(heads: SpaceHeads, after: Option<LogPlace>) -> ReplicaAnswer {
+    let all = heads.into_iter().flat_map(|(channel, heads)| {
+        heads.into_iter().map(move |(log, head)| (LogPlace { channel, log }, head))
+    });
+    let mut rest = all.skip_while(|(place, _)| after.is_some_and(|after| *place <= after)).peekable();
+    let mut page: std::collections::BTreeMap<_, Heads> = SpaceHeads::new();
+    for (place, head) in rest.by_ref().take(HEADS_PAGE) {
+        page.entry(place.channel).or_default().insert(place.log, head);
+    }
+    ReplicaAnswer::Heads { heads: page, more: rest.peek().is_some() }
+}
+
+fn entries(frames: &[Frame], more: bool) -> ReplicaAnswer {
+    let count = fitting(frames.iter().map(|frame| frame.len()), MESSAGE_MAX_BYTES);
+    let entries = frames.iter().take(count).map(|frame| frame.to_vec()).collect();
+    ReplicaAnswer::Entries { entries, more: more || count < frames.len() }
+}
+
+/// The spaces kept here between two ids, with a digest of their heads each.
+fn kept_spaces(spaces: &Spaces, from: SpaceId, to: SpaceId) -> Result<ReplicaAnswer, Error> {
+    let mut digests = std::collections::BTreeMap::new();
+    for row in spaces.context().store.scan(&SPACES, &Span::range(from..=to), SPACES_PAGE) {
+        let (space, _) = row?;
+        digests.insert(space, heads_digest(&stored_heads(spaces, space)?));
+    }
+    let more = digests.len() == SPACES_PAGE;
+    Ok(ReplicaAnswer::Spaces { digests, more })
+}
+
+/// Takes over the streams of `/cosmic/replica/1`.
+///
+/// # Errors
+/// If somebody takes them already.
+pub fn start(spaces: &Spaces) -> Result<(), cosmic_net::Error> {
+    let incoming = spaces.context().net.accept(protocol::REPLICA)?;
+    let spaces = spaces.clone();
+    spaces.context().tasks.clone().spawn("replica server", |stop| serve(spaces, incoming, stop));
+    Ok(())
+}

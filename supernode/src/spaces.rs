@@ -1,0 +1,141 @@
+//! Spaces: one writer for each, loaded when somebody asks and at rest on disk otherwise.
+//!
+//! ```text
+//! Space (handle) ── Command ──▶ Actor: admit ── Event::Grown ──▶ live sessions, at once
+//!                                 │ ── Append ──▶ the other replicas, in parallel
+//!                                 ▼
+//!                        one durable batch ──▶ signed receipts: to who asked, and as Event::Receipts
+//! ```
+//! While a batch is being written the next one gathers, so that many appends share one fsync.
+
+mod actor;
+mod append;
+mod courier;
+mod disk;
+mod error;
+mod handle;
+mod state;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use cosmic_common::id::SpaceId;
+use cosmic_runtime::{clock::Monotonic, tasks::Group};
+use tokio::sync::mpsc;
+
+use self::{
+    actor::Actor,
+    handle::{COMMANDS_MAX, Command},
+};
+pub use self::{
+    error::Error,
+    handle::{Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Space},
+};
+use crate::{context::Context, replica::client::Replicas};
+
+/// The spaces of this supernode. Cheap to clone.
+#[derive(Clone)]
+pub struct Spaces(Arc<Inner>);
+
+struct Inner {
+    context: Arc<Context>,
+    replicas: Replicas,
+    actors: Group,
+    slots: Mutex<HashMap<SpaceId, Slot>>,
+}
+
+/// An actor that runs.
+struct Slot {
+    commands: mpsc::Sender<Command>,
+    used: Monotonic,
+}
+
+impl Spaces {
+    /// No space is in memory yet.
+    #[must_use]
+    pub fn new(context: Arc<Context>, replicas: Replicas) -> Self {
+        let actors = context.tasks.group("spaces", context.limits.spaces_max);
+        Self(Arc::new(Inner { context, replicas, actors, slots: Mutex::default() }))
+    }
+
+    /// The writer of `space`, which is loaded if it is at rest.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if as many spaces as may be are in use.
+    pub fn get(&self, space: SpaceId) -> Result<Space, Error> {
+        let now = self.0.context.clock.monotonic();
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get_mut(&space) {
+            slot.used = now;
+            return Ok(Space::new(space, slot.commands.clone()));
+        }
+        self.make_room(&slots);
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let actor = Actor::new(self.clone(), space, inbox);
+        self.0.actors.spawn(|stop| actor.run(stop)).map_err(|_busy| Error::Busy)?;
+        slots.insert(space, Slot { commands: commands.clone(), used: now });
+        self.0.context.metrics.spaces.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
+        Ok(Space::new(space, commands))
+    }
+
+    /// The writer of `space`, if it is in memory.
+    #[must_use]
+    pub fn loaded(&self, space: &SpaceId) -> Option<Space> {
+        self.slots().get(space).map(|slot| Space::new(*space, slot.commands.clone()))
+    }
+
+    /// The context.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.0.context
+    }
+
+    /// The way to other replicas.
+    #[must_use]
+    pub fn replicas(&self) -> &Replicas {
+        &self.0.replicas
+    }
+
+    /// Asks the spaces that were not used for the longest time to rest, before there are too many.
+    fn make_room(&self, slots: &HashMap<SpaceId, Slot>) {
+        let max = self.0.context.limits.spaces_max;
+        if slots.len() < max - max / 8 {
+            return;
+        }
+        let mut idle: Vec<_> = slots.values().filter(|slot| slot.commands.strong_count() == 1).collect();
+        idle.sort_by_key(|slot| slot.used);
+        for slot in idle.iter().take(1 + max / 16) {
+            // A full inbox means that the space is in use.
+            drop(slot.commands.try_send(Command::Rest));
+        }
+    }
+
+    /// Takes an actor that wants to rest out of the registry, unless somebody holds a handle.
+    fn retire(&self, space: &SpaceId, inbox: &mpsc::Receiver<Command>) -> bool {
+        let mut slots = self.slots();
+        let unused = inbox.is_empty() && inbox.sender_strong_count() <= 1;
+        if unused {
+            slots.remove(space);
+            self.0.context.metrics.spaces.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
+        }
+        unused
+    }
+
+    /// Takes an actor that ended out of the registry, so that the next caller loads the space anew.
+    fn remove(&self, space: &SpaceId) {
+        self.slots().remove(space);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<SpaceId, Slot>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Spaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spaces").field("loaded", &self.slots().len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,315 @@
+//! Appending: judge each entry, show it to who listens, write it with its neighbours, and only then sign.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use cosmic_common::{
+    heads::Head,
+    id::LogId,
+};
+use cosmic_custody::{
+    Held,
+    message::refusal::{Refusal, RefusalCode},
+};
+use cosmic_log::entry::Entry;
+use cosmic_space::admission::{Comparison, compare};
+use cosmic_store::Batch;
+use cosmic_sync::{
+    door::{Aside, Growth},
+    message::Frame,
+};
+use futures::FutureExt as _;
+use tracing::warn;
+
+use super::{
+    actor::{Actor, Done, sentence},
+    disk,
+    error::{Error, refuse},
+    handle::{Appended, Brought, Event, Grown, Origin, Receipts, Reply},
+    state::Taken,
+};
+use crate::{
+    duty,
+    metrics::Why,
+    tables::{FORKS, SPACES},
+};
+
+/// After so many signatures the thread is lent to others.
+const VERIFIED_AT_ONCE: usize = 32;
+
+/// What waits to be written.
+pub(super) struct Gathering {
+    batch: Batch,
+    touched: BTreeSet<LogId>,
+    frames: HashMap<(LogId, u64), Frame>,
+    entries: u64,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+/// Who waits for the next batch to be durable.
+pub(super) enum Waiter {
+    Append { appended: Appended, logs: BTreeSet<LogId>, reply: Reply<Appended> },
+    Attest { logs: Vec<LogId>, reply: Reply<Receipts> },
+    Settle(Reply<()>),
+}
+
+/// A batch on its way to the disk.
+pub(super) struct Flying {
+    /// Where logs ended when the batch was cut.
+    heads: BTreeMap<LogId, Head>,
+    frames: HashMap<(LogId, u64), Frame>,
+    entries: u64,
+    waiters: Vec<Waiter>,
+}
+
+/// The new entries of one append.
+#[derive(Default)]
+struct Fresh {
+    growths: Vec<Growth>,
+    places: HashMap<LogId, usize>,
+    frames: Vec<Frame>,
+    membership: bool,
+}
+
+impl Gathering {
+    pub(super) fn new(batch: Batch) -> Self {
+        Self { batch, touched: BTreeSet::new(), frames: HashMap::new(), entries: 0, waiters: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty() && self.batch.is_empty()
+    }
+}
+
+impl Fresh {
+    fn add(&mut self, channel: cosmic_common::id::ChannelId, entry: &Entry, frame: &Frame) {
+        let core = entry.core();
+        let head = Head { seq: core.seq, entry: entry.id() };
+        let place = *self.places.entry(core.log).or_insert_with(|| {
+            self.growths.push(Growth { channel, log: core.log, head, frames: Vec::new() });
+            self.growths.len() - 1
+        });
+        if let Some(growth) = self.growths.get_mut(place) {
+            growth.head = head;
+            growth.frames.push(frame.clone());
+        }
+        self.frames.push(frame.clone());
+    }
+}
+
+impl Actor {
+    /// Admits entries in their order; the answer comes once they are durable.
+    pub(super) async fn append(&mut self, brought: Vec<Brought>, origin: Origin, reply: Reply<Appended>) {
+        let mut appended = Appended::default();
+        let mut logs = BTreeSet::new();
+        let mut fresh = Fresh::default();
+        let decoded: Vec<_> = brought.iter().map(|brought| Entry::from_bytes(&brought.frame)).collect();
+        if self.state.membership.genesis().is_none() {
+            let entries: Vec<Entry> = decoded.iter().flatten().cloned().collect();
+            self.state.membership.learn(&entries);
+        }
+        for (index, (brought, entry)) in brought.iter().zip(decoded).enumerate() {
+            if index % VERIFIED_AT_ONCE == VERIFIED_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let outcome = match &entry {
+                Ok(entry) => {
+                    logs.insert(entry.core().log);
+                    self.take(entry, brought, &mut fresh, &mut appended)
+                }
+                Err(error) => Err(Refusal::new(RefusalCode::InvalidEntry, sentence(error))),
+            };
+            if let Err(refusal) = outcome {
+                self.context.metrics.refused_entry(Why::of(refusal.code));
+                let invalid = refusal.code == RefusalCode::InvalidEntry;
+                appended.stopped.push((index, refusal.clone()));
+                if invalid {
+                    appended.invalid = Some(refusal);
+                    break;
+                }
+            }
+        }
+        self.gathering.waiters.push(Waiter::Append { appended, logs, reply });
+        self.spread(fresh, origin);
+    }
+
+    /// Shows new entries to live sessions and to the other replicas, before they are durable here.
+    fn spread(&mut self, fresh: Fresh, origin: Origin) {
+        if fresh.frames.is_empty() {
+            return;
+        }
+        if self.has_listeners() {
+            let grown = Grown { origin, membership: fresh.membership, growths: fresh.growths };
+            self.tell(Event::Grown(Arc::new(grown)));
+        }
+        if matches!(origin, Origin::Session(_)) {
+            self.deliver(&fresh.frames);
+        }
+    }
+
+    fn take(
+        &mut self,
+        entry: &Entry,
+        Brought { frame, place }: &Brought,
+        fresh: &mut Fresh,
+        appended: &mut Appended,
+    ) -> Result<(), Refusal> {
+        let log = entry.core().log;
+        if place.is_some_and(|place| place.log != log || place.seq != entry.core().seq) {
+            return Err(Refusal::new(RefusalCode::InvalidEntry, "the entry does not stand where it was said to"));
+        }
+        if appended.asides.contains_key(&log) {
+            return Err(Refusal::new(RefusalCode::Gap, "an entry before this one was not taken"));
+        }
+        let taken = self.state.take(entry);
+        match &taken {
+            Taken::New { channel, order } => {
+                disk::put_entry(&mut self.gathering.batch, &self.state, entry, &taken);
+                self.gathering.touched.insert(log);
+                self.gathering.frames.insert((log, entry.core().seq), frame.clone());
+                self.gathering.entries += 1;
+                fresh.membership |= order.is_some();
+                fresh.add(*channel, entry, frame);
+                Ok(())
+            }
+            Taken::Placed => self.compare(entry, appended),
+            Taken::Waits(refusal) | Taken::Refused(refusal) => Err(refuse(refusal)),
+            Taken::Full(error) => {
+                appended.asides.insert(log, Aside::Declined);
+                Err(Refusal::new(RefusalCode::QuotaExceeded, error))
+            }
+        }
+    }
+
+    /// An entry whose place is taken: ours, or another branch, which is kept aside.
+    fn compare(&mut self, entry: &Entry, appended: &mut Appended) -> Result<(), Refusal> {
+        let (log, seq) = (entry.core().log, entry.core().seq);
+        let Some(state) = self.state.logs.get(&log) else { return Ok(()) };
+        if state.head() == (Head { seq, entry: entry.id() }) {
+            return Ok(());
+        }
+        let ours = self.entry_at(log, seq).map_err(|error| error.refusal())?;
+        let Some(ours) = ours else { return Ok(()) };
+        match compare(state, &ours, entry) {
+            Comparison::Duplicate => Ok(()),
+            Comparison::Forged(refusal) => Err(refuse(&refusal)),
+            Comparison::Fork(_proof) => {
+                warn!(space = %self.id.short(), log = %log.short(), seq, "a writer has forked its log");
+                self.gathering.batch.put_slice(&FORKS, &(log, seq, entry.id()), entry.as_bytes());
+                appended.asides.insert(log, Aside::Forked);
+                Err(Refusal::new(RefusalCode::Fork, "another entry has this place in the log"))
+            }
+        }
+    }
+
+    /// Our entry at a place, written or about to be.
+    fn entry_at(&self, log: LogId, seq: u64) -> Result<Option<Entry>, Error> {
+        let flying = self.flying.as_ref().and_then(|flying| flying.frames.get(&(log, seq)));
+        match self.gathering.frames.get(&(log, seq)).or(flying) {
+            Some(frame) => Ok(Some(Entry::from_bytes(frame)?)),
+            None => disk::entry(&self.context.store, (log, seq)),
+        }
+    }
+
+    /// Signs for logs again, once everything admitted so far is durable.
+    pub(super) fn attest(&mut self, logs: Vec<LogId>, everywhere: bool, reply: Reply<Receipts>) {
+        if everywhere {
+            self.ask_to_attest(&logs);
+        }
+        self.gathering.waiters.push(Waiter::Attest { logs, reply });
+    }
+
+    /// Sends what was gathered to the disk, unless a batch is on its way.
+    pub(super) fn cut(&mut self) {
+        if self.flying.is_some() || self.gathering.is_empty() {
+            return;
+        }
+        let next = Gathering::new(self.context.store.batch());
+        let Gathering { mut batch, touched, frames, entries, waiters } =
+            std::mem::replace(&mut self.gathering, next);
+        for log in &touched {
+            if let Some(state) = self.state.logs.get(log) {
+                disk::put_log(&mut batch, &self.id, state);
+            }
+        }
+        if !touched.is_empty() && !self.state.known {
+            batch.put(&SPACES, &self.id, &self.context.clock.now());
+            self.state.known = true;
+        }
+        let asked = waiters.iter().flat_map(Waiter::logs).copied();
+        let logs: BTreeSet<LogId> = touched.iter().copied().chain(asked).collect();
+        let heads = logs.into_iter().filter_map(|log| Some((log, self.state.logs.get(&log)?.head()))).collect();
+        let nothing_to_write = batch.is_empty();
+        self.flying = Some(Flying { heads, frames, entries, waiters });
+        if nothing_to_write {
+            self.landed();
+            return;
+        }
+        let store = self.context.store.clone();
+        self.jobs.push(async move { Done::Written(store.commit(batch).await) }.boxed());
+    }
+
+    /// The batch is durable: sign, and answer who waited.
+    pub(super) fn landed(&mut self) {
+        let Some(Flying { heads, entries, waiters, .. }) = self.flying.take() else { return };
+        self.context.metrics.entries_stored.inc_by(entries);
+        let signed = self.sign(&heads);
+        for waiter in waiters {
+            waiter.answer(&heads, &signed);
+        }
+    }
+
+    fn sign(&self, heads: &BTreeMap<LogId, Head>) -> BTreeMap<LogId, Arc<[u8]>> {
+        let (promise, ring) = (self.promise(), duty::digest(&self.context.ring_view()));
+        self.context.metrics.receipts_signed.inc_by(heads.len() as u64);
+        let sign = |(log, head): (&LogId, &Head)| {
+            let held = Held::Log { space: self.id, log: *log, head: *head };
+            (*log, self.context.receipt(held, promise, ring).into())
+        };
+        heads.iter().map(sign).collect()
+    }
+
+    /// The batch could not be written: everybody who waited hears it.
+    pub(super) fn crashed(&mut self, error: &cosmic_store::Error) {
+        warn!(space = %self.id.short(), "a batch could not be written: {}", sentence(error));
+        let flying = self.flying.take().map(|flying| flying.waiters).unwrap_or_default();
+        let gathering = std::mem::take(&mut self.gathering.waiters);
+        for waiter in flying.into_iter().chain(gathering) {
+            waiter.fail(error);
+        }
+    }
+}
+
+impl Waiter {
+    fn logs(&self) -> Box<dyn Iterator<Item = &LogId> + '_> {
+        match self {
+            Self::Append { logs, .. } => Box::new(logs.iter()),
+            Self::Attest { logs, .. } => Box::new(logs.iter()),
+            Self::Settle(_) => Box::new(std::iter::empty()),
+        }
+    }
+
+    fn answer(self, heads: &BTreeMap<LogId, Head>, signed: &BTreeMap<LogId, Arc<[u8]>>) {
+        let receipt = |log: &LogId| Some((*log, Arc::clone(signed.get(log)?)));
+        match self {
+            Self::Append { mut appended, logs, reply } => {
+                appended.receipts = logs.iter().filter_map(receipt).collect();
+                appended.heads = logs.iter().filter_map(|log| Some((*log, *heads.get(log)?))).collect();
+                drop(reply.send(Ok(appended)));
+            }
+            Self::Attest { logs, reply } => drop(reply.send(Ok(logs.iter().filter_map(receipt).collect()))),
+            Self::Settle(reply) => drop(reply.send(Ok(()))),
+        }
+    }
+
+    fn fail(self, error: &cosmic_store::Error) {
+        let error = Error::Store(error.clone());
+        match self {
+            Self::Append { reply, .. } => drop(reply.send(Err(error))),
+            Self::Attest { reply, .. } => drop(reply.send(Err(error))),
+            Self::Settle(reply) => drop(reply.send(Err(error))),
+        }
+    }
+}

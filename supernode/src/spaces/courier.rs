@@ -1,0 +1,215 @@
+//! Couriers: what the other replicas of a space are owed, sent at once and made good after failures.
+//!
+//! ```text
+//! new ──▶ comparing ──ok──▶ current ── append not answered, gap, flood ──▶ behind ──▶ comparing
+//!             └── no answer ──▶ waiting (0.2 s, doubled up to 30 s) ──▶ comparing
+//! ```
+//! New entries are sent in every state but `waiting`: a replica that lacks what comes before says so.
+
+use std::{sync::Arc, time::Duration};
+
+use cosmic_common::id::{LogId, PeerId};
+use cosmic_custody::message::{
+    fitting,
+    replica::{ReplicaAnswer, ReplicaRequest},
+};
+use cosmic_sync::message::Frame;
+use futures::FutureExt as _;
+use tracing::debug;
+
+use super::{
+    actor::{Actor, Done, sentence},
+    handle::{Event, Receipts, Reply},
+};
+use crate::{
+    duty,
+    context::log_of_receipt,
+    replica::{client, reconcile},
+};
+
+/// Appends one replica may have unanswered for one space; what comes on top waits for a comparison of heads.
+const OUTSTANDING_MAX: usize = 64;
+/// The first wait after a failure.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+/// The longest wait: then the rounds of anti-entropy are as quick.
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// What is known of one other replica.
+#[derive(Debug)]
+pub(super) struct Courier {
+    outstanding: usize,
+    comparing: bool,
+    waiting: bool,
+    behind: bool,
+    retry: Duration,
+}
+
+/// What another replica answered.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    /// To an append.
+    Append(Result<ReplicaAnswer, client::Error>),
+    /// To a comparison of heads.
+    Compared(Result<reconcile::Reconciled, reconcile::Error>),
+    /// To a question for receipts.
+    Attested(Result<ReplicaAnswer, client::Error>),
+}
+
+impl Actor {
+    /// Keeps one courier for each other replica by the present ring; new ones compare heads first.
+    pub(super) fn meet_replicas(&mut self) {
+        let replicas = duty::replicas(&self.context.ring_view(), &self.id);
+        let own = self.context.peer;
+        self.couriers.retain(|peer, _| replicas.contains(peer));
+        for peer in replicas.into_iter().filter(|peer| *peer != own) {
+            if !self.couriers.contains_key(&peer) {
+                let courier =
+                    Courier { outstanding: 0, comparing: false, waiting: false, behind: true, retry: RETRY_FIRST };
+                self.couriers.insert(peer, courier);
+                self.compare_with(peer);
+            }
+        }
+    }
+
+    /// Sends new entries to every other replica at once.
+    pub(super) fn deliver(&mut self, frames: &[Frame]) {
+        self.meet_replicas();
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let count = fitting(rest.iter().map(|frame| frame.len()), usize::MAX);
+            let (part, left) = rest.split_at(count.clamp(1, rest.len()));
+            rest = left;
+            let peers: Vec<PeerId> = self.couriers.keys().copied().collect();
+            for peer in peers {
+                self.deliver_to(peer, part);
+            }
+        }
+    }
+
+    fn deliver_to(&mut self, peer: PeerId, frames: &[Frame]) {
+        let Some(courier) = self.couriers.get_mut(&peer) else { return };
+        if courier.waiting || courier.outstanding >= OUTSTANDING_MAX {
+            courier.behind = true;
+            return;
+        }
+        courier.outstanding += 1;
+        let entries = frames.iter().map(|frame| frame.to_vec()).collect();
+        let answer = self.spaces.replicas().call(peer, ReplicaRequest::Append { space: self.id, entries });
+        self.jobs.push(async move { Done::Delivered(peer, Delivered::Append(answer.wait().await)) }.boxed());
+    }
+
+    /// Another replica answered, or did not.
+    pub(super) fn delivered(&mut self, peer: PeerId, delivered: Delivered) {
+        let Some(courier) = self.couriers.get_mut(&peer) else { return };
+        match delivered {
+            Delivered::Append(answer) => {
+                courier.outstanding = courier.outstanding.saturating_sub(1);
+                match answer {
+                    Ok(ReplicaAnswer::Appended { receipts, stopped }) => {
+                        courier.behind |= stopped.iter().any(|stopped| stopped.refusal.code.is_transient());
+                        self.pass_on(peer, receipts);
+                        self.compare_if_behind(peer);
+                    }
+                    Ok(other) => self.failed(peer, &client::Error::answer(other)),
+                    Err(error) => self.failed(peer, &error),
+                }
+            }
+            Delivered::Compared(Ok(reconciled)) => {
+                courier.comparing = false;
+                courier.retry = RETRY_FIRST;
+                courier.behind |= !reconciled.complete;
+                self.pass_on(peer, reconciled.receipts);
+                self.compare_if_behind(peer);
+            }
+            Delivered::Compared(Err(error)) => {
+                courier.comparing = false;
+                self.failed(peer, &error);
+            }
+            Delivered::Attested(Ok(ReplicaAnswer::Receipts(receipts))) => self.pass_on(peer, receipts),
+            Delivered::Attested(Ok(other)) => {
+                debug!(peer = %peer.short(), "a replica did not attest: {}", client::Error::answer(other));
+            }
+            Delivered::Attested(Err(error)) => debug!(peer = %peer.short(), "a replica did not attest: {error}"),
+        }
+    }
+
+    /// The receipts of a replica go to the sessions that wait for them.
+    fn pass_on(&self, peer: PeerId, receipts: Vec<Vec<u8>>) {
+        let opened = receipts.into_iter().filter_map(|bytes| {
+            let (space, log, receipt) = log_of_receipt(&bytes)?;
+            (space == self.id && receipt.holder == peer).then(|| (log, Arc::from(bytes)))
+        });
+        let receipts: Receipts = opened.collect();
+        if !receipts.is_empty() {
+            self.tell(Event::Receipts(Arc::new(receipts)));
+        }
+    }
+
+    fn failed(&mut self, peer: PeerId, error: &dyn std::error::Error) {
+        let Some(courier) = self.couriers.get_mut(&peer) else { return };
+        courier.behind = true;
+        if courier.waiting {
+            return;
+        }
+        debug!(space = %self.id.short(), peer = %peer.short(), "a replica is behind: {}", sentence(error));
+        courier.waiting = true;
+        let (clock, wait) = (self.context.clock.clone(), courier.retry);
+        courier.retry = (courier.retry * 2).min(RETRY_LAST);
+        self.jobs.push(
+            async move {
+                clock.sleep(wait).await;
+                Done::RetryDue(peer)
+            }
+            .boxed(),
+        );
+    }
+
+    pub(super) fn retry(&mut self, peer: PeerId) {
+        if let Some(courier) = self.couriers.get_mut(&peer) {
+            courier.waiting = false;
+        }
+        self.compare_if_behind(peer);
+    }
+
+    fn compare_if_behind(&mut self, peer: PeerId) {
+        let due = |courier: &Courier| courier.behind && !courier.waiting && courier.outstanding == 0;
+        if self.couriers.get(&peer).is_some_and(due) {
+            self.compare_with(peer);
+        }
+    }
+
+    /// Compares heads with a replica and makes good what is missing, here and there.
+    fn compare_with(&mut self, peer: PeerId) {
+        let Some(courier) = self.couriers.get_mut(&peer).filter(|courier| !courier.comparing) else { return };
+        let Some(space) = self.spaces.loaded(&self.id) else { return };
+        courier.comparing = true;
+        courier.behind = false;
+        let spaces = self.spaces.clone();
+        let comparing = async move {
+            let result = reconcile::reconcile(&spaces, &space, peer).await;
+            Done::Delivered(peer, Delivered::Compared(result))
+        };
+        self.jobs.push(comparing.boxed());
+    }
+
+    /// Compares heads because somebody asked; it is done apart from the actor, who goes on.
+    pub(super) fn reconcile_for(&mut self, peer: PeerId, reply: Reply<()>) {
+        let Some(space) = self.spaces.loaded(&self.id) else { return };
+        let spaces = self.spaces.clone();
+        let comparing = async move {
+            let result = reconcile::reconcile(&spaces, &space, peer).await;
+            drop(reply.send(result.as_ref().map(drop).map_err(|error| super::Error::Reconcile(error.to_string()))));
+            Done::Delivered(peer, Delivered::Compared(result))
+        };
+        self.jobs.push(comparing.boxed());
+    }
+
+    /// Asks every other replica for its receipts once more.
+    pub(super) fn ask_to_attest(&mut self, logs: &[LogId]) {
+        for peer in self.couriers.keys().copied() {
+            let request = ReplicaRequest::Attest { space: self.id, logs: logs.to_vec() };
+            let answer = self.spaces.replicas().call(peer, request);
+            self.jobs.push(async move { Done::Delivered(peer, Delivered::Attested(answer.wait().await)) }.boxed());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A space on disk: reading it into memory, and the rows of each entry.
+
+use cosmic_common::id::SpaceId;
+use cosmic_log::{chain::LogState, entry::Entry};
+use cosmic_store::{Batch, Span, Store};
+
+use super::{
+    error::Error,
+    state::{State, Taken},
+};
+use crate::{
+    context::Context,
+    tables::{self, Account, ENTRIES, LOGS, LogRow, ORDER, SPACES, account},
+};
+
+/// Membership entries of one space: far more than people can make, and a bound on what is loaded.
+const MEMBERSHIP_MAX: usize = 1 << 20;
+/// Logs of one space: what a sync session can speak about, many times over.
+const LOGS_MAX: usize = 1 << 20;
+
+/// Reads a space as it was left. Blocks.
+pub(super) fn load(context: &Context, space: SpaceId) -> Result<State, Error> {
+    let store = &context.store;
+    let quota = tables::quota(store, &space, context.limits.quota)?;
+    let mut state = State::new(space, tables::usage(store, &space)?, quota);
+    state.known = store.get(&SPACES, &space)?.is_some();
+    if !state.known {
+        return Ok(state);
+    }
+    let mut membership = Vec::new();
+    for row in store.scan(&ORDER, &Span::prefix(&space), MEMBERSHIP_MAX) {
+        let ((_, order), place) = row?;
+        state.next_order = order + 1;
+        if let Some(bytes) = store.get(&ENTRIES, &place)? {
+            membership.push(Entry::from_bytes(&bytes)?);
+        }
+    }
+    state.membership.learn(&membership);
+    for entry in &membership {
+        state.membership.insert(entry)?;
+    }
+    for row in store.scan(&LOGS, &Span::prefix(&space), LOGS_MAX) {
+        let ((_, _, log), LogRow { open, head }) = row?;
+        state.logs.insert(log, LogState::restore(open, head));
+    }
+    Ok(state)
+}
+
+/// Adds the rows of an entry that was just taken to a batch. The row of its log comes when the batch is cut.
+pub(super) fn put_entry(batch: &mut Batch, state: &State, entry: &Entry, taken: &Taken) {
+    let core = entry.core();
+    batch.put_slice(&ENTRIES, &(core.log, core.seq), entry.as_bytes());
+    if let Taken::New { order: Some(order), .. } = taken {
+        batch.put(&ORDER, &(state.space, *order), &(core.log, core.seq));
+    }
+    account(batch, &state.space, Account::Entries, 1);
+    account(batch, &state.space, Account::EntryBytes, i64::try_from(entry.as_bytes().len()).unwrap_or(i64::MAX));
+}
+
+/// Adds the row of a log as it stands now.
+pub(super) fn put_log(batch: &mut Batch, space: &SpaceId, state: &LogState) {
+    let row = LogRow { open: *state.open(), head: state.head() };
+    batch.put(&LOGS, &(*space, state.open().channel, state.log()), &row);
+}
+
+/// The entry stored at a place.
+pub(super) fn entry(store: &Store, place: (cosmic_common::id::LogId, u64)) -> Result<Option<Entry>, Error> {
+    store.get(&ENTRIES, &place)?.map(|bytes| Entry::from_bytes(&bytes).map_err(Error::from)).transpose()
+}

@@ -1,0 +1,62 @@
+//! Why a space cannot do what it was asked, and how that is said on the wire.
+
+use cosmic_custody::message::refusal::{Refusal, RefusalCode};
+use cosmic_space::refusal;
+
+/// Why a space cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// As many spaces as may be are in use.
+    #[error("as many spaces as this supernode may hold in memory are in use; try again later")]
+    Busy,
+    /// The writer of the space ended while it was asked.
+    #[error("the space was closed; ask again")]
+    Closed,
+    /// The store failed.
+    #[error("the store of this supernode failed")]
+    Store(#[from] cosmic_store::Error),
+    /// What is stored makes no sense.
+    #[error("an entry in the store is damaged")]
+    Damaged(#[from] cosmic_log::entry::Error),
+    /// The rules of the space say no.
+    #[error(transparent)]
+    Space(#[from] refusal::Refusal),
+    /// Another supernode did not do what it was asked.
+    #[error("no replica of the space answers")]
+    Replica(#[from] crate::replica::client::Error),
+    /// A comparison of heads did not come to its end.
+    #[error("the replicas of the space could not be compared: {0}")]
+    Reconcile(String),
+}
+
+impl Error {
+    /// The same for a peer.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let code = match self {
+            Self::Busy => RefusalCode::Busy,
+            Self::Closed => RefusalCode::Stopping,
+            Self::Store(_) | Self::Damaged(_) => RefusalCode::Storage,
+            Self::Space(refusal) => return refuse(refusal),
+            Self::Replica(_) | Self::Reconcile(_) => RefusalCode::Unavailable,
+        };
+        Refusal::new(code, self)
+    }
+}
+
+/// What a rule of the space says, for a peer that sent an entry or a proof.
+pub(crate) fn refuse(refusal: &refusal::Refusal) -> Refusal {
+    let code = match refusal {
+        refusal::Refusal::Missing(refusal::Missing::Genesis) => RefusalCode::UnknownSpace,
+        refusal::Refusal::Missing(_) => RefusalCode::Gap,
+        refusal::Refusal::NotAMember { .. }
+        | refusal::Refusal::NotRoot { .. }
+        | refusal::Refusal::NotAudience { .. }
+        | refusal::Refusal::Lacks { .. }
+        | refusal::Refusal::Revoked { .. }
+        | refusal::Refusal::Expired { .. }
+        | refusal::Refusal::OtherSession { .. } => RefusalCode::NotAuthorised,
+        _ => RefusalCode::InvalidEntry,
+    };
+    Refusal::new(code, refusal)
+}
