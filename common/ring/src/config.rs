@@ -27,7 +27,7 @@ pub const OPERATORS_MAX: usize = 1024;
 pub const DOORS_MAX: usize = 16;
 /// Classes one configuration may list; the table of `docs/storage.md` has four beyond copies.
 pub const STEPS_MAX: usize = 8;
-/// The slices of the key space of a network that says nothing else: 4,096 serve some 500 supernodes.
+/// The partitions of a network that says nothing else: 4,096, enough for some 80 members (`docs/protocol/ring.md`).
 pub const PARTITION_BITS: u8 = 12;
 /// More would make a table of more than 65,536 lists.
 pub const PARTITION_BITS_MAX: u8 = 16;
