@@ -198,6 +198,8 @@ impl<T: Settings> Loading<T> {
     fn text(&mut self, origin: &Origin, key: &str, text: &str) {
         if self.keys.is_known(key) {
             self.first_accepted(origin, key, file::values_of_text(text));
+        } else if self.keys.is_table(key) {
+            self.mistakes.add(origin.clone(), key, Problem::NotATable);
         } else {
             let nearest = self.keys.nearest(key);
             self.mistakes.add(origin.clone(), key, Problem::Unknown { nearest });

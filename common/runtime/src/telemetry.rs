@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::{Error, config};
+use crate::{Error, config::Mistakes};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,6 @@ pub enum Format {
 
 /// What is logged and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Config {
     /// Levels, for all or per room: `info`, `warn,cosmic_net=debug`.
     pub filter: String,
@@ -38,8 +37,9 @@ impl Default for Config {
     }
 }
 
-impl config::Settings for Config {
-    fn check(&self, mistakes: &mut config::Mistakes) {
+impl Config {
+    /// Refuses a filter that makes no sense.
+    pub fn check(&self, mistakes: &mut Mistakes) {
         if let Err(reason) = EnvFilter::try_new(&self.filter) {
             mistakes.refuse("filter", reason.to_string());
         }

@@ -58,11 +58,11 @@ impl Keys {
 
     pub(super) fn nearest(&self, path: &str) -> Option<String> {
         let last = last_of(path);
-        let distance = |leaf: &str| {
+        let distance_to = |leaf: &str| {
             let misplaced = if last_of(leaf) == last { 1 } else { usize::MAX };
-            edits(leaf, path).min(misplaced)
+            distance(leaf, path).min(misplaced)
         };
-        self.nearest_by(path.len(), |leaf| leaf.to_owned(), distance)
+        self.nearest_by(path.len(), |leaf| leaf.to_owned(), distance_to)
     }
 
     pub(super) fn nearest_variable(&self, name: &str) -> Option<String> {
@@ -124,6 +124,12 @@ fn variable(path: &str) -> String {
 
 fn last_of(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
+}
+
+/// How far `given` is from `known`; the mere beginning of a key, such as one without its unit, is near.
+fn distance(known: &str, given: &str) -> usize {
+    let cut_off = given.len() * 2 >= known.len() && known.starts_with(given);
+    if cut_off { NEAR_EDITS } else { edits(known, given) }
 }
 
 /// How many letters must be put in, taken out or changed (Levenshtein).

@@ -129,7 +129,7 @@ fn every_mistake_is_told_with_its_place() {
         "COSMIC_ADMIN_LISTNE: there is no setting COSMIC_ADMIN_LISTNE; did you mean COSMIC_ADMIN_LISTEN?"
             .into(),
         "COSMIC_WEIGHT: weight: invalid type: string \"heavy\", expected f64".into(),
-        "--set admin: there is no setting admin".into(),
+        "--set admin: admin is a table of settings, not a value".into(),
         "--set admin.patience_ms: admin.patience_ms: must be at least 1".into(),
     ];
     for mistake in &expected {
@@ -165,6 +165,18 @@ fn keys_are_listed_for_manuals() {
     assert_eq!(listen.variable, "COSMIC_ADMIN_LISTEN");
     assert_eq!(listen.default, "127.0.0.1:7401");
     assert_eq!(keys.len(), 8);
+}
+
+#[test]
+fn a_key_without_its_unit_is_near() {
+    let sources = Sources::new()
+        .environment(environment(&[("COSMIC_ADMIN_PATIENCE", "1")]))
+        .assignment("admin.patience=1")
+        .assignment("x=1");
+    let told = told(&sources);
+    assert!(told[0].ends_with("did you mean COSMIC_ADMIN_PATIENCE_MS?"), "{told:?}");
+    assert!(told[1].ends_with("did you mean admin.patience_ms?"), "{told:?}");
+    assert!(told[2].ends_with("there is no setting x"), "{told:?}");
 }
 
 #[test]
