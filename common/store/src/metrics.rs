@@ -1,9 +1,10 @@
 //! What a store counts.
 
+use std::fmt::{self, Write as _};
+
 use cosmic_runtime::metrics::Registry;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    encoding::EncodeLabelValue,
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{
         counter::Counter,
         family::Family,
@@ -19,10 +20,19 @@ const SECONDS: (f64, f64, u16) = (0.0001, 3.0, 11);
 const BATCHES: (f64, f64, u16) = (1.0, 2.0, 11);
 
 /// Why a batch was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Refusal {
     Full,
     Poisoned,
+}
+
+impl EncodeLabelValue for Refusal {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Full => "full",
+            Self::Poisoned => "poisoned",
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -36,7 +36,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room() {
     assert!(matches!(error, Error::Full { free_bytes: 100, until: Until::SpaceIsBack, .. }), "{error}");
     assert!(error.is_full() && !error.is_final());
     assert!(!around.health.is_well());
-    assert_eq!(around.metric("cosmic_store_refused_batches_total{reason=\"Full\"}"), "1");
+    assert_eq!(around.metric("cosmic_store_refused_batches_total{reason=\"full\"}"), "1");
     assert_eq!(store.get(&NOTES, &log(1)).unwrap(), Some(note("kept")));
     assert_eq!(store.get(&NOTES, &log(2)).unwrap(), None);
     store.check().unwrap();
