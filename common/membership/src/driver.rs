@@ -38,6 +38,8 @@ pub(crate) struct Driver {
     running: FuturesUnordered<BoxFuture<'static, (PeerId, bool)>>,
     /// Who is being asked, and whether to ask again since something changed meanwhile.
     busy: BTreeMap<PeerId, bool>,
+    /// The ring as it was when somebody was told last, and whom we keep in touch with in it.
+    told: Option<Arc<RingView>>,
     neighbours: BTreeSet<PeerId>,
     /// The addresses the network was told.
     fed: BTreeMap<PeerId, Vec<Address>>,
@@ -52,6 +54,7 @@ impl Driver {
             advertise,
             running: FuturesUnordered::new(),
             busy: BTreeMap::new(),
+            told: None,
             neighbours: BTreeSet::new(),
             fed: BTreeMap::new(),
             retry: RETRY,
@@ -73,7 +76,7 @@ impl Driver {
                 changed = views.changed() => {
                     if changed.is_err() { break }
                     let view = views.borrow_and_update().clone();
-                    if let Some(view) = view { self.on_change(&view).await; }
+                    if let Some(view) = view { self.on_change(view).await; }
                 }
                 event = events.next() => match event {
                     Some(Event::Connected { peer, direction: Direction::Outbound, .. }) => self.on_connected(peer),
@@ -95,16 +98,21 @@ impl Driver {
         }
     }
 
-    /// Learns new addresses, meets newcomers, and pushes the change to some who are connected.
-    async fn on_change(&mut self, view: &RingView) {
+    /// Learns new addresses, meets newcomers, and pushes the change to some who are connected; whoever was put
+    /// out by it hears it too.
+    async fn on_change(&mut self, view: Arc<RingView>) {
         self.feed(&view.endpoints).await;
         if !self.serve {
             return;
         }
-        let neighbours = self.neighbours(view);
+        let neighbours = self.neighbours(&view);
         let mut asked: BTreeSet<PeerId> = neighbours.difference(&self.neighbours).copied().collect();
         self.neighbours = neighbours;
-        asked.extend(some(self.connected_in(view).await, PUSH_MAX));
+        let mut connected = self.link.net.connected().await.unwrap_or_default();
+        let told = self.told.replace(Arc::clone(&view));
+        connected
+            .retain(|peer| has_part(&view, peer) || told.as_deref().is_some_and(|told| has_part(told, peer)));
+        asked.extend(some(connected, PUSH_MAX));
         for peer in asked {
             self.ask(peer);
         }
