@@ -71,3 +71,18 @@ pub fn init(config: &Config) -> Result<(), Error> {
     }));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_makes_no_sense_is_a_mistake() {
+        let mut mistakes = Mistakes::default();
+        Config::default().check(&mut mistakes);
+        Config { filter: "warn,cosmic_net=debug".to_owned(), ..Config::default() }.check(&mut mistakes);
+        assert!(mistakes.is_empty());
+        Config { filter: "cosmic_net=loud".to_owned(), ..Config::default() }.check(&mut mistakes);
+        assert!(mistakes.to_string().contains("filter: "), "{mistakes}");
+    }
+}

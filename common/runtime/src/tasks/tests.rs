@@ -3,6 +3,7 @@
 use std::io;
 
 use cosmic_common::time::Timestamp;
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::*;
 use crate::clock::Hand;
@@ -89,4 +90,24 @@ async fn ended_tasks_are_forgotten() {
     }
     assert!(lock(&tasks.0.stages).len() < 10);
     tasks.stop(PATIENCE).await.unwrap();
+}
+
+/// One test for both, because a signal reaches the whole process and so every test in it.
+#[tokio::test]
+async fn a_signal_asks_for_the_end_and_a_second_one_cuts_the_patience_short() {
+    let (gentle, _hand) = tasks();
+    gentle.spawn("store", |shutdown| async move { shutdown.triggered().await });
+    let ask = async { kill_process(getpid(), Signal::TERM).unwrap() };
+    let (ended, ()) = tokio::join!(biased; gentle.run(PATIENCE), ask);
+    ended.unwrap();
+
+    let (deaf, _hand) = tasks();
+    deaf.spawn("deaf", |_shutdown| std::future::pending());
+    let ask_twice = async {
+        kill_process(getpid(), Signal::INT).unwrap();
+        deaf.ending().await;
+        kill_process(getpid(), Signal::INT).unwrap();
+    };
+    let (ended, ()) = tokio::join!(biased; deaf.run(PATIENCE), ask_twice);
+    assert!(matches!(ended, Err(Error::TasksLeft { names }) if names == "deaf"));
 }
