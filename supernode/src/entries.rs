@@ -1,0 +1,22 @@
+//! The entries half of a supernode, started.
+
+use std::sync::Arc;
+
+use crate::{
+    context::Context,
+    gateway,
+    replica::{client::Replicas, server},
+    spaces::Spaces,
+};
+
+/// Serves `/cosmic/space/1` and `/cosmic/replica/1`, and keeps the spaces of this supernode in step with other replicas.
+///
+/// # Errors
+/// If the network was not told of these protocols, or somebody serves them already.
+pub fn start(context: Arc<Context>) -> Result<Spaces, cosmic_net::Error> {
+    let replicas = Replicas::new(Arc::clone(&context));
+    let spaces = Spaces::new(context, replicas);
+    server::start(&spaces)?;
+    gateway::start(&spaces)?;
+    Ok(spaces)
+}

@@ -1,0 +1,6 @@
+//! Supernodes and devices in one process, over the network in memory.
+
+mod device;
+mod entries;
+mod objects;
+mod world;

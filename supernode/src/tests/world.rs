@@ -1,0 +1,157 @@
+//! Supernodes that are all the members of one network.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use cosmic_common::{
+    id::{Incarnation, NetworkId, PeerId, SpaceId},
+    protocol,
+};
+use cosmic_identity::{key::SecretKey, signed::Signed};
+use cosmic_membership::RingView;
+use cosmic_net::{MemoryNetwork, RefuseAll};
+use cosmic_ring::{Consent, Member, Members, NetworkConfig, State, Table};
+use cosmic_runtime::{clock::Clock, health::Health, metrics::Registry, tasks::Tasks};
+use cosmic_store::{Setup, Store};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::{
+    context::{Context, Limits},
+    duty,
+    holders::Holders,
+    metrics::Metrics,
+    session::Sessions,
+    spaces::Spaces,
+    start::{Services, holders_of},
+    tables,
+};
+
+pub(super) fn key(n: u8) -> SecretKey {
+    SecretKey::from_seed(&[n; 32])
+}
+
+/// One supernode.
+pub(super) struct Supernode {
+    pub(super) spaces: Spaces,
+    pub(super) services: Services,
+    pub(super) context: Arc<Context>,
+    _directory: TempDir,
+}
+
+impl Supernode {
+    pub(super) fn peer(&self) -> PeerId {
+        self.context.peer
+    }
+}
+
+/// A network of supernodes.
+pub(super) struct World {
+    pub(super) network: MemoryNetwork,
+    pub(super) supernodes: Vec<Supernode>,
+    ring: watch::Sender<Arc<RingView>>,
+    pub(super) holders: watch::Sender<Arc<Holders>>,
+}
+
+impl World {
+    /// As many supernodes as asked for, each in a zone of its own.
+    pub(super) fn new(count: u8) -> Self {
+        let network = MemoryNetwork::new();
+        let joined: Vec<_> = (1..=count)
+            .map(|n| {
+                let protocols = [protocol::SPACE, protocol::REPLICA, protocol::OBJECT, protocol::SHARD];
+                (key(n), network.join(key(n).peer_id(), &protocols, Arc::new(RefuseAll)))
+            })
+            .collect();
+        let endpoints: BTreeMap<_, _> =
+            joined.iter().map(|(key, net)| (key.peer_id(), net.listening())).collect();
+        let (ring, seen) = watch::channel(Arc::new(view(&joined.iter().map(|(key, _)| key).collect::<Vec<_>>(), endpoints)));
+        let (holders, latest) = watch::channel(Arc::new(holders_of(&ring.borrow())));
+        let start = |(key, net): (SecretKey, cosmic_net::Handle)| {
+            let directory = tempfile::tempdir().unwrap();
+            let (clock, health, registry) = (Clock::system(), Health::new(), Registry::new());
+            let config = cosmic_store::Config { reserve_bytes: 0, ..cosmic_store::Config::default() };
+            let setup = Setup {
+                schema: tables::schema(),
+                config: &config,
+                clock: clock.clone(),
+                registry: &registry,
+                health: health.clone(),
+            };
+            let context = Arc::new(Context {
+                store: Store::open(directory.path(), setup).unwrap(),
+                net,
+                tasks: Tasks::new(clock.clone()),
+                clock,
+                peer: key.peer_id(),
+                incarnation: Incarnation::from_bytes([key.public()[0]; 16]),
+                key,
+                ring: seen.clone(),
+                metrics: Metrics::register(&registry),
+                health,
+                limits: Limits::default(),
+                sessions: Sessions::default(),
+            });
+            for (peer, addresses) in &ring.borrow().endpoints {
+                context.net.add_addresses(*peer, addresses).now_or_never();
+            }
+            let metrics = crate::shards::Metrics::default();
+            let services =
+                Services::start(&context, latest.clone(), &crate::objects::Config::default(), metrics).unwrap();
+            Supernode { spaces: services.spaces.clone(), services, context, _directory: directory }
+        };
+        let supernodes = joined.into_iter().map(start).collect();
+        Self { network, supernodes, ring, holders }
+    }
+
+    /// The replicas of a space, in the order of the table.
+    pub(super) fn replicas(&self, space: &SpaceId) -> Vec<&Supernode> {
+        let replicas = duty::replicas(&self.ring.borrow(), space);
+        replicas.iter().filter_map(|peer| self.supernodes.iter().find(|node| node.peer() == *peer)).collect()
+    }
+
+    /// A supernode that is no replica of a space.
+    pub(super) fn stranger(&self, space: &SpaceId) -> &Supernode {
+        let replicas = duty::replicas(&self.ring.borrow(), space);
+        self.supernodes.iter().find(|node| !replicas.contains(&node.peer())).unwrap()
+    }
+}
+
+fn view(keys: &[&SecretKey], endpoints: BTreeMap<PeerId, Vec<cosmic_common::address::Address>>) -> RingView {
+    let (network_key, operator) = (key(200), key(201));
+    let mut config = NetworkConfig::new(&network_key);
+    config.operators.insert(operator.operator_id());
+    let network: NetworkId = config.network();
+    let config = Signed::sign(config, &network_key);
+    let mut members = Members::new(config.clone(), network).unwrap();
+    for (number, key) in keys.iter().enumerate() {
+        let member = Member {
+            network,
+            operator: operator.operator_id(),
+            peer: key.peer_id(),
+            consent: Consent::give(key, network, operator.operator_id(), 1),
+            sequence: 1,
+            state: State::Active,
+            weight: 1,
+            zone: format!("zone-{number}").parse().unwrap(),
+            region: "here".parse().unwrap(),
+            addresses: Vec::new(),
+            incarnation: None,
+        };
+        members.insert(Signed::sign(member, &operator)).unwrap();
+    }
+    let table = Arc::new(Table::build(&members));
+    RingView { config, members, table, endpoints }
+}
+
+/// Waits for something that other tasks bring about.
+pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looking).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
