@@ -2,3 +2,4 @@
 
 pub mod cache;
 pub mod rows;
+pub mod transfer;

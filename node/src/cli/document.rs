@@ -145,7 +145,9 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Resu
 }
 
 fn stored(answer: &Value, out: &Output) {
-    out.show(answer, |answer| format!("version {}, {}", cell(answer.get("version")), cell(answer.get("level"))));
+    out.show(answer, |answer| {
+        format!("version {}, {}", cell(answer.get("version")), cell(answer.get("level")))
+    });
 }
 
 fn watch(client: &Client, space: &str, out: &Output) -> Result<(), Error> {

@@ -93,7 +93,9 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Resu
         }
         Command::Remove { space, name, yes } => {
             if !yes {
-                return Err(Error::Usage("this removes the file for all members; add --yes if that is meant"));
+                return Err(Error::Usage(
+                    "this removes the file for all members; add --yes if that is meant",
+                ));
             }
             let answer = client.delete(&place(&space, &name))?;
             out.show(&answer, |_answer| format!("{name}: removed"));
@@ -142,7 +144,9 @@ fn wait_for(client: &Client, place: &str, level: WaitLevel, within: Duration) ->
             return Ok(answer);
         }
         if start.elapsed() > within {
-            return Err(Error::Usage("the file is stored here, but not as safe as asked within the time; it goes on"));
+            return Err(Error::Usage(
+                "the file is stored here, but not as safe as asked within the time; it goes on",
+            ));
         }
         let count = |field| answer.get(field).and_then(Value::as_u64).unwrap_or_default();
         bar.set_length(count("bytes"));

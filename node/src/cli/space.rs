@@ -64,7 +64,8 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Resu
             out.show(&answer, |answer| format!("created space {}", cell(answer.get("space"))));
         }
         Command::List => {
-            let columns = [("SPACE", "space"), ("NAME", "name"), ("DOCUMENTS", "documents"), ("LEVEL", "level")];
+            let columns =
+                [("SPACE", "space"), ("NAME", "name"), ("DOCUMENTS", "documents"), ("LEVEL", "level")];
             out.table(&client.get("spaces")?, "spaces", &columns);
         }
         Command::Show { space } => {
@@ -87,7 +88,9 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Resu
         }
         Command::Leave { space, yes } => {
             if !yes {
-                return Err(Error::Usage("leaving deletes this device's copy of the space; add --yes if that is meant"));
+                return Err(Error::Usage(
+                    "leaving deletes this device's copy of the space; add --yes if that is meant",
+                ));
             }
             let answer = client.delete(&format!("spaces/{}", segment(&space)))?;
             out.show(&answer, |_answer| "this device has forgotten the space".to_owned());

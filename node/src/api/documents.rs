@@ -1,0 +1,234 @@
+//! Documents over HTTP: create, read, replace, patch, delete, list, and many at once.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use cosmic_common::id::{SpaceId, base32};
+use cosmic_custody::level::Level;
+use cosmic_runtime::random;
+use rusqlite::{OptionalExtension as _, params};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::durability;
+use crate::{
+    documents::store::{Change, Place, Stored},
+    error::Error,
+    node::Node,
+};
+
+/// Documents of a page if the app does not say.
+const PAGE: u32 = 100;
+/// The largest page.
+const PAGE_MAX: u32 = 1000;
+/// Documents of one batch.
+const BATCH_MAX: usize = 10_000;
+
+/// How safe a change must be before the answer comes.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Wait {
+    wait: Option<String>,
+    timeout_ms: Option<u64>,
+}
+
+type Which = Path<(String, String, String)>;
+
+pub(super) async fn read(
+    State(node): State<Node>,
+    Path((space, collection, id)): Which,
+) -> Result<Response, Error> {
+    let space = node.find_space(&space).await?;
+    let missing = Error::NoDocument { collection: collection.clone(), document: id.clone() };
+    let found: Option<(Option<String>, String)> = node
+        .read(move |connection| {
+            Ok(connection
+                .prepare_cached(
+                    "SELECT json, version FROM documents WHERE space = ?1 AND collection = ?2 AND document = ?3",
+                )?
+                .query_row(params![space.as_bytes(), collection, id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?)
+        })
+        .await?;
+    let Some((Some(text), version)) = found else { return Err(missing) };
+    let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Ok(with_version(&version, Json(json!({"value": value, "version": version}))))
+}
+
+pub(super) async fn replace(
+    State(node): State<Node>,
+    Path(which): Which,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+    Json(value): Json<Value>,
+) -> Result<Response, Error> {
+    change(&node, which, Change::Put(value), &wait, expected(&headers)).await
+}
+
+pub(super) async fn patch(
+    State(node): State<Node>,
+    Path(which): Which,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+    Json(value): Json<Value>,
+) -> Result<Response, Error> {
+    change(&node, which, Change::Patch(value), &wait, expected(&headers)).await
+}
+
+pub(super) async fn remove(
+    State(node): State<Node>,
+    Path(which): Which,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    change(&node, which, Change::Delete, &wait, expected(&headers)).await
+}
+
+pub(super) async fn create(
+    State(node): State<Node>,
+    Path((space, collection)): Path<(String, String)>,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+    Json(value): Json<Value>,
+) -> Result<Response, Error> {
+    // With an idempotency key the id follows from it: a repeated request writes the same document again.
+    let id = match headers.get("idempotency-key") {
+        Some(key) => {
+            let hash = cosmic_common::hash::derive("cosmic idempotency 1", &[key.as_bytes()]);
+            base32().encode(hash.get(..16).unwrap_or_default())
+        }
+        None => base32().encode(&random::bytes::<16>()),
+    };
+    change(&node, (space, collection, id), Change::Put(value), &wait, None).await
+}
+
+/// One document of a batch.
+#[derive(Debug, Deserialize)]
+pub(super) struct Item {
+    id: Option<String>,
+    value: Value,
+}
+
+pub(super) async fn batch(
+    State(node): State<Node>,
+    Path((space, collection)): Path<(String, String)>,
+    Json(items): Json<Vec<Item>>,
+) -> Result<Response, Error> {
+    if items.len() > BATCH_MAX {
+        return Err(Error::TooLarge { found: items.len(), limit: BATCH_MAX });
+    }
+    let space = node.find_space(&space).await?;
+    let stored = node
+        .write(move |core, connection| {
+            items
+                .into_iter()
+                .map(|item| {
+                    let id = item.id.unwrap_or_else(|| base32().encode(&random::bytes::<16>()));
+                    let place = Place { space: &space, collection: &collection, document: &id };
+                    let stored = core.change_document(connection, place, &Change::Put(item.value), None)?;
+                    Ok(json!({"id": id, "version": stored.version}))
+                })
+                .collect::<Result<Vec<Value>, Error>>()
+        })
+        .await?;
+    Ok(Json(json!({"documents": stored, "level": Level::Local.name()})).into_response())
+}
+
+async fn change(
+    node: &Node,
+    (space, collection, id): (String, String, String),
+    change: Change,
+    wait: &Wait,
+    expected: Option<String>,
+) -> Result<Response, Error> {
+    let space = node.find_space(&space).await?;
+    let deleted = matches!(change, Change::Delete);
+    let (named, document) = (collection.clone(), id.clone());
+    let Stored { version, existed } = node
+        .write(move |core, connection| {
+            let place = Place { space: &space, collection: &named, document: &document };
+            core.change_document(connection, place, &change, expected.as_deref())
+        })
+        .await?;
+    let level = wait_for(node, space, (&collection, &id), wait).await?;
+    let status = if existed { StatusCode::OK } else { StatusCode::CREATED };
+    let body = json!({"id": id, "version": version, "level": level.name(), "deleted": deleted});
+    Ok(with_version(&version, (status, Json(body))))
+}
+
+async fn wait_for(
+    node: &Node,
+    space: SpaceId,
+    (collection, id): (&str, &str),
+    wait: &Wait,
+) -> Result<Level, Error> {
+    let Some(wanted) = wait.wait.as_deref().and_then(Level::named) else { return Ok(Level::Local) };
+    let patience = Duration::from_millis(wait.timeout_ms.unwrap_or(30_000));
+    let mut events = node.context.events.subscribe();
+    let reached = node.clock().timeout(patience, async {
+        loop {
+            let level = durability::document_level(node, space, collection, id).await?;
+            // A log has no shards: its strongest level is `replicated`, which satisfies `durable` here.
+            if level >= wanted.min(Level::Replicated) {
+                return Ok(level);
+            }
+            drop(events.recv().await);
+        }
+    });
+    reached.await.unwrap_or(Err(Error::NotSafeYet))
+}
+
+fn expected(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::IF_MATCH)?.to_str().ok()?;
+    Some(given.trim_matches('"').to_owned())
+}
+
+fn with_version(version: &str, answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    State(node): State<Node>,
+    Path((space, collection)): Path<(String, String)>,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Error> {
+    let space = node.find_space(&space).await?;
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let rows: Vec<(String, String, String)> = node
+        .read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT document, json, version FROM documents
+                 WHERE space = ?1 AND collection = ?2 AND document > ?3 AND json IS NOT NULL ORDER BY document LIMIT ?4",
+            )?;
+            let after = page.cursor.unwrap_or_default();
+            let rows = statement.query_map(params![space.as_bytes(), collection, after, limit], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await?;
+    let cursor = (rows.len() == limit as usize).then(|| rows.last().map(|(id, _, _)| id.clone())).flatten();
+    let documents: Vec<Value> = rows
+        .into_iter()
+        .map(|(id, text, version)| {
+            let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+            json!({"id": id, "value": value, "version": version})
+        })
+        .collect();
+    Ok(Json(json!({"documents": documents, "cursor": cursor})))
+}

@@ -1,0 +1,123 @@
+//! Settings of the node: one struct, read once, from flags, environment, file and defaults.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use cosmic_common::address::Address;
+use cosmic_runtime::{
+    config::{self, Mistakes, Settings, Sources},
+    data_dir::{self, Home},
+    telemetry,
+};
+use serde::{Deserialize, Serialize};
+
+/// The binary, as it calls itself.
+pub const PROGRAM: &str = "cosmic-node";
+
+/// All settings of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The network to join, a `network.json`; without one the node syncs only with devices that tickets name.
+    pub network: Option<PathBuf>,
+    /// Address and port for peers, UDP and TCP; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address and port of the API; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Host names, besides IP addresses and `localhost`, under which the API may be reached.
+    pub host_names: Vec<String>,
+    /// Start offline.
+    pub offline: bool,
+    /// What is logged and how.
+    pub log: telemetry::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            network: None,
+            listen: ([0, 0, 0, 0], 7420).into(),
+            http: ([127, 0, 0, 1], 7421).into(),
+            host_names: Vec::new(),
+            offline: false,
+            // The CRDT library would log the structure of documents.
+            log: telemetry::Config {
+                filter: "info,loro=warn,loro_internal=warn".to_owned(),
+                ..telemetry::Config::default()
+            },
+        }
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.within("log", |mistakes| self.log.check(mistakes));
+    }
+}
+
+impl Config {
+    /// The multiaddresses to listen on.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        let (ip, port) = (self.listen.ip(), self.listen.port());
+        let family = if ip.is_ipv4() { "ip4" } else { "ip6" };
+        [format!("/{family}/{ip}/udp/{port}/quic-v1"), format!("/{family}/{ip}/tcp/{port}")]
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect()
+    }
+}
+
+/// Flags of `run`.
+#[derive(Debug, Default, Args)]
+pub struct Flags {
+    /// A file with settings
+    #[arg(long, env = "COSMIC_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The network to join: a network.json
+    #[arg(long, value_name = "FILE")]
+    network: Option<String>,
+    /// Address and port for peers
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
+    /// Address and port of the API
+    #[arg(long, value_name = "IP:PORT")]
+    http: Option<String>,
+    /// Start offline
+    #[arg(long)]
+    offline: bool,
+    /// Set any setting: --set log.format=json
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// The settings that follow from `flags`, the environment, and the file in `directory` (or the one named).
+///
+/// # Errors
+/// [`Mistakes`]: all of them at once.
+pub fn load(flags: &Flags, directory: &Path) -> Result<Config, Mistakes> {
+    let sources = match &flags.config {
+        Some(path) => Sources::new().file(path),
+        None => Sources::new().file_if_present(directory.join("config.toml")),
+    };
+    let mut sources = sources
+        .process_environment()
+        .flag("--network", "network", flags.network.clone())
+        .flag("--listen", "listen", flags.listen.clone())
+        .flag("--http", "http", flags.http.clone())
+        .flag("--offline", "offline", flags.offline.then(|| "true".to_owned()));
+    for assignment in &flags.set {
+        sources = sources.assignment(assignment);
+    }
+    config::load(&sources)
+}
+
+/// The data directory: the one given, or the default of this user.
+#[must_use]
+pub fn data_directory(given: Option<&Path>) -> PathBuf {
+    let default =
+        || data_dir::default_path(PROGRAM, Home::User).unwrap_or_else(|_error| PathBuf::from(PROGRAM));
+    given.map_or_else(default, Path::to_owned)
+}
