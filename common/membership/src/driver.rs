@@ -15,7 +15,7 @@ use cosmic_runtime::{random, shutdown::Shutdown};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tracing::debug;
 
-use crate::{RingView, link::Link};
+use crate::{RingView, link::Link, view::presentable};
 
 /// The time between two rounds.
 const ROUND: Duration = Duration::from_secs(30);
@@ -218,19 +218,6 @@ impl Driver {
 
 fn has_part(view: &RingView, peer: &PeerId) -> bool {
     view.members.is_active(peer) || view.config.unverified().is_door(peer)
-}
-
-/// Loopback means something to others only if there is nothing else: then all run on one machine.
-pub(crate) fn presentable(mut addresses: Vec<Address>) -> Vec<Address> {
-    let is_loopback = |address: &Address| {
-        let text = address.as_str();
-        text.starts_with("/ip4/127.") || text.starts_with("/ip6/::1/")
-    };
-    if !addresses.iter().all(is_loopback) {
-        addresses.retain(|address| !is_loopback(address));
-    }
-    addresses.truncate(cosmic_common::limit::ADDRESSES_MAX);
-    addresses
 }
 
 /// Up to `count` of `peers`, by chance.

@@ -28,4 +28,4 @@ pub use handle::Handle;
 pub use metrics::Metrics;
 pub use network_file::{BootstrapPeer, NetworkFile};
 pub use start::{Config, PROTOCOLS, start};
-pub use view::RingView;
+pub use view::{RingView, presentable};

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use cosmic_common::{
     address::Address,
     id::{NetworkId, PeerId},
+    limit::ADDRESSES_MAX,
 };
 use cosmic_identity::signed::Signed;
 use cosmic_ring::{Members, NetworkConfig, Table};
@@ -47,6 +48,21 @@ impl RingView {
     pub fn addresses_of(&self, peer: &PeerId) -> &[Address] {
         self.endpoints.get(peer).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// The addresses to tell others: loopback means something to them only if there is nothing else, since then all run on
+/// one machine.
+#[must_use]
+pub fn presentable(mut addresses: Vec<Address>) -> Vec<Address> {
+    let is_loopback = |address: &Address| {
+        let text = address.as_str();
+        text.starts_with("/ip4/127.") || text.starts_with("/ip6/::1/")
+    };
+    if !addresses.iter().all(is_loopback) {
+        addresses.retain(|address| !is_loopback(address));
+    }
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
 }
 
 /// What the process itself says comes before what its operator or the configuration says.

@@ -5,7 +5,7 @@ use std::fs;
 use cosmic_common::{address::Address, record::Record};
 
 use super::{World, configuration, supernode};
-use crate::{Error, NetworkFile, driver::presentable, state::State};
+use crate::{Error, NetworkFile, presentable, state::State};
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()

@@ -1,0 +1,174 @@
+//! `network …`: makes a network, shows what joiners need, and changes what its key has signed.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::{Subcommand, ValueEnum};
+use cosmic_common::{
+    address::Address,
+    id::{OperatorId, PeerId},
+    record::Record as _,
+};
+use cosmic_identity::signed::Signed;
+use cosmic_membership::NetworkFile;
+use cosmic_ring::{Door, NetworkConfig};
+use serde_json::json;
+
+use super::{Client, Error, Output};
+use crate::{
+    admin::{admission_name, doors},
+    change::{self, Change},
+    home::{self, Home},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a network: its key and the first version of its configuration
+    Create {
+        /// Whose supernodes count
+        #[arg(long, default_value = "allow-list")]
+        admission: Admission,
+    },
+    /// Show the network; with --json exactly the file that joiners need (their --network FILE)
+    Show,
+    /// Sign the configuration anew, with these changes
+    Sign {
+        /// Whose supernodes count
+        #[arg(long)]
+        admission: Option<Admission>,
+        /// A bootstrap node; all of them, if any is given
+        #[arg(long, value_name = "PEER=ADDRESS,…")]
+        bootstrap: Vec<NamedDoor>,
+        /// The network key, if it is not in the data directory
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Let supernodes of these operators count
+    Admit {
+        /// Operators, as `cosmic-supernode operator show` names them
+        #[arg(required = true, value_name = "OPERATOR")]
+        operators: Vec<OperatorId>,
+        /// The network key, if it is not in the data directory
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Let supernodes of these operators count no more
+    Remove {
+        /// Operators
+        #[arg(required = true, value_name = "OPERATOR")]
+        operators: Vec<OperatorId>,
+        /// The network key, if it is not in the data directory
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+}
+
+/// Whose supernodes count, as people write it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Admission {
+    /// Those of admitted operators
+    AllowList,
+    /// Everybody's: for tests and sandboxes
+    Open,
+}
+
+/// `PEER=ADDRESS,ADDRESS`.
+#[derive(Debug, Clone)]
+pub(super) struct NamedDoor(Door);
+
+impl FromStr for NamedDoor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (peer, addresses) = text.split_once('=').ok_or("write PEER=ADDRESS,ADDRESS")?;
+        let peer: PeerId = peer.parse().map_err(|error| format!("{error}"))?;
+        let addresses: Result<Vec<Address>, _> = addresses.split(',').map(str::parse).collect();
+        Ok(Self(Door { peer, addresses: addresses.map_err(|error| error.to_string())? }))
+    }
+}
+
+impl From<Admission> for cosmic_ring::Admission {
+    fn from(admission: Admission) -> Self {
+        match admission {
+            Admission::AllowList => Self::AllowList,
+            Admission::Open => Self::Open,
+        }
+    }
+}
+
+pub(super) fn carry_out(command: Command, data_dir: &Path, output: &Output) -> Result<(), Error> {
+    let (change, key) = match command {
+        Command::Create { admission } => {
+            let home = Home::open(data_dir)?;
+            let network = home.create_network(admission.into())?;
+            return output.fields(&json!({ "network": network, "peer": home.key().peer_id() }));
+        }
+        Command::Show => return show(data_dir, output),
+        Command::Sign { admission, bootstrap, key } => {
+            let doors: Vec<Door> = bootstrap.into_iter().map(|NamedDoor(door)| door).collect();
+            let doors = (!doors.is_empty()).then_some(doors);
+            (Change::Sign { admission: admission.map(Into::into), doors }, key)
+        }
+        Command::Admit { operators, key } => (Change::Admit(operators), key),
+        Command::Remove { operators, key } => (Change::Remove(operators), key),
+    };
+    let version = sign(change, key.as_deref(), data_dir)?;
+    output.fields(&json!({ "version": version }))
+}
+
+/// Changes and signs the configuration; the running process takes it over at once, otherwise the next one does.
+fn sign(change: Change, key: Option<&Path>, data_dir: &Path) -> Result<u64, Error> {
+    let key = home::network_key(data_dir, key)?;
+    let (place, config) = match Client::find(data_dir) {
+        Ok(client) => {
+            let config = client.bytes("/api/v1/configuration")?;
+            (Place::Process(client), Signed::from_bytes(&config).map_err(Error::Answer)?)
+        }
+        Err(Error::NotRunning { .. }) => {
+            let home = Home::open(data_dir)?;
+            (Place::Files(home), home::configuration(data_dir)?)
+        }
+        Err(error) => return Err(error),
+    };
+    let config: &NetworkConfig = config.unverified();
+    let Some(next) = change::apply(config, change, &key)? else { return Ok(config.version) };
+    match place {
+        Place::Process(client) => {
+            client.put("/api/v1/configuration", next.to_bytes())?;
+        }
+        Place::Files(home) => home.set_configuration(&next)?,
+    }
+    Ok(next.unverified().version)
+}
+
+/// Where a configuration comes from and goes to.
+enum Place {
+    Process(Client),
+    /// Held while it is changed, so that no process starts with the old one.
+    Files(Home),
+}
+
+fn show(data_dir: &Path, output: &Output) -> Result<(), Error> {
+    let running = match Client::find(data_dir) {
+        Ok(client) => Some(client.network()?),
+        Err(Error::NotRunning { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let config = home::configuration(data_dir)?;
+    let config = config.unverified();
+    let from_files = || NetworkFile { network: config.network(), bootstrap: doors(config) };
+    let file = running.unwrap_or_else(from_files);
+    output.network(
+        &file,
+        &json!({
+            "network": file.network,
+            "version": config.version,
+            "admission": admission_name(config.admission),
+            "operators": config.operators,
+            "partition_bits": config.partition_bits,
+            "bootstrap": file.bootstrap.iter().flat_map(|door| &door.addresses).collect::<Vec<_>>(),
+        }),
+    )
+}

@@ -1,0 +1,1 @@
+//! A bootstrap node from the front door.
