@@ -1,1 +1,29 @@
-//! cosmic-supernode.
+//! The supernode: takes entries and objects from devices, keeps and passes on what it cannot read.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod duty;
+pub mod entries;
+pub mod gateway;
+pub mod holders;
+pub mod home;
+pub mod key_file;
+pub mod metrics;
+pub mod objects;
+mod outbox;
+pub mod quota;
+pub mod replica;
+pub mod session;
+pub mod shards;
+pub mod source;
+pub mod spaces;
+pub mod start;
+pub mod tables;
+
+/// The version of this build, with the commit it was made from.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("COSMIC_COMMIT"), ")");
+
+#[cfg(test)]
+mod tests;

@@ -91,9 +91,6 @@ impl World {
                 limits: Limits::default(),
                 sessions: Sessions::default(),
             });
-            for (peer, addresses) in &ring.borrow().endpoints {
-                context.net.add_addresses(*peer, addresses).now_or_never();
-            }
             let metrics = crate::shards::Metrics::default();
             let services =
                 Services::start(&context, latest.clone(), &crate::objects::Config::default(), metrics).unwrap();

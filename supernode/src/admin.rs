@@ -1,0 +1,204 @@
+//! The admin door: what this supernode is, does and keeps, for programs and for people.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use cosmic_common::id::{PeerId, SpaceId};
+use cosmic_custody::Quota;
+use cosmic_runtime::{
+    admin::Admin,
+    http::{Problem, Token, guard_hosts},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{context::Context, home::Home, quota::Quotas};
+
+mod dump;
+mod member;
+mod page;
+mod status;
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Door {
+    /// The supernode.
+    pub context: Arc<Context>,
+    /// What spaces use.
+    pub quotas: Quotas,
+    /// Who passes a new member record on.
+    pub membership: cosmic_membership::Handle,
+    /// Where a new member record is kept.
+    pub home: Arc<Home>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("peer", &self.context.peer).finish_non_exhaustive()
+    }
+}
+
+/// All routes: `/health`, `/ready`, `/metrics`, `/status` and `/` for everyone who reaches the door, `/api/v1/…` for
+/// who brings `token`.
+pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) -> Router {
+    let of_status = door.clone();
+    let admin = admin.status(move || {
+        let door = of_status.clone();
+        async move { status::status(&door).await }
+    });
+    let api = Router::new()
+        .route("/api/v1/dump/records", get(dump::records))
+        .route("/api/v1/dump/raw", get(dump::raw))
+        .route("/api/v1/quota/{space}", get(show_quota).put(set_quota))
+        .route("/api/v1/peers", get(peers))
+        .route("/api/v1/ring", get(ring))
+        .route("/api/v1/member", get(member::show).put(member::set))
+        .with_state(door.clone());
+    let page = Router::new().route("/", get(show_page)).with_state(door);
+    guard_hosts(admin.router().merge(page).merge(token.guard(api)), host_names)
+}
+
+async fn show_page(State(door): State<Door>) -> Html<String> {
+    Html(page::page(&status::status(&door).await))
+}
+
+/// A space's quota and what it uses.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct QuotaStatus {
+    /// Bytes of entries it may keep here.
+    pub entry_bytes_max: u64,
+    /// Bytes of shards it may keep here.
+    pub shard_bytes_max: u64,
+    /// Entries it keeps here.
+    pub entries: u64,
+    /// Bytes of entries it keeps here.
+    pub entry_bytes: u64,
+    /// Shards it keeps here.
+    pub shards: u64,
+    /// Bytes of shards it keeps here.
+    pub shard_bytes: u64,
+}
+
+/// What to change about a space's quota; what is absent stays.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaChange {
+    /// Bytes of entries it may keep here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_bytes_max: Option<u64>,
+    /// Bytes of shards it may keep here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard_bytes_max: Option<u64>,
+}
+
+fn quota_status(door: &Door, space: &SpaceId) -> Result<QuotaStatus, crate::quota::Error> {
+    let (quota, usage) = (door.quotas.quota(space)?, door.quotas.usage(space)?);
+    Ok(QuotaStatus {
+        entry_bytes_max: quota.entry_bytes,
+        shard_bytes_max: quota.shard_bytes,
+        entries: usage.entries,
+        entry_bytes: usage.entry_bytes,
+        shards: usage.shards,
+        shard_bytes: usage.shard_bytes,
+    })
+}
+
+async fn show_quota(
+    State(door): State<Door>,
+    Path(space): Path<String>,
+) -> Result<Json<QuotaStatus>, Refused> {
+    Ok(Json(quota_status(&door, &space_id(&space)?).map_err(Refused::failed)?))
+}
+
+async fn set_quota(
+    State(door): State<Door>,
+    Path(space): Path<String>,
+    Json(change): Json<QuotaChange>,
+) -> Result<Json<QuotaStatus>, Refused> {
+    let space = space_id(&space)?;
+    let before = door.quotas.quota(&space).map_err(Refused::failed)?;
+    let quota = Quota {
+        entry_bytes: change.entry_bytes_max.unwrap_or(before.entry_bytes),
+        shard_bytes: change.shard_bytes_max.unwrap_or(before.shard_bytes),
+    };
+    door.quotas.set(space, quota).await.map_err(Refused::failed)?;
+    Ok(Json(quota_status(&door, &space).map_err(Refused::failed)?))
+}
+
+fn space_id(text: &str) -> Result<SpaceId, Refused> {
+    text.parse().map_err(|error| {
+        Refused(
+            Problem::new(StatusCode::BAD_REQUEST, "space-id", "this is no space id")
+                .detail(format!("{error}")),
+        )
+    })
+}
+
+async fn peers(State(door): State<Door>) -> Result<Json<Value>, Refused> {
+    let connected = door.context.net.connected().await.map_err(Refused::failed)?;
+    let ring = Arc::clone(&door.context.ring.borrow());
+    let describe = |peer: &PeerId| {
+        let member = ring.members.get(peer);
+        json!({
+            "peer": peer,
+            "role": if ring.members.is_active(peer) { "supernode" } else { "other" },
+            "zone": member.map(|member| member.zone.as_str()),
+            "addresses": ring.addresses_of(peer),
+        })
+    };
+    Ok(Json(connected.iter().map(describe).collect()))
+}
+
+async fn ring(State(door): State<Door>) -> Json<Value> {
+    let ring = Arc::clone(&door.context.ring.borrow());
+    let members: Vec<Value> = ring
+        .members
+        .records()
+        .map(|record| {
+            let member = record.unverified();
+            json!({
+                "peer": member.peer,
+                "operator": member.operator,
+                "state": member::state_name(member.state),
+                "zone": member.zone.as_str(),
+                "region": member.region.as_str(),
+                "weight": member.weight,
+                "addresses": ring.addresses_of(&member.peer),
+            })
+        })
+        .collect();
+    let class = ring.table.class();
+    Json(json!({
+        "network": ring.network(),
+        "configuration": ring.members.config().version,
+        "digest": ring.table.digest(),
+        "class": format!("{} of {}", class.k, class.n),
+        "members": members,
+    }))
+}
+
+/// A request that was not carried out.
+#[derive(Debug)]
+struct Refused(Problem);
+
+impl Refused {
+    fn failed(error: impl std::error::Error) -> Self {
+        let sentence = cosmic_runtime::exit::sentence(&error);
+        Self(
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the supernode could not do it")
+                .detail(sentence),
+        )
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}

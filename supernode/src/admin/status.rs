@@ -1,0 +1,52 @@
+//! `/status`: what this supernode is and keeps, as one JSON object.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::Door;
+use crate::quota::Totals;
+
+/// The status of the supernode behind `door`.
+pub(super) async fn status(door: &Door) -> Value {
+    let context = &door.context;
+    let ring = context.ring_view();
+    let quotas = door.quotas.clone();
+    let totals = match tokio::task::spawn_blocking(move || quotas.totals()).await {
+        Ok(Ok(totals)) => totals,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the counters of used space cannot be read");
+            Totals::default()
+        }
+        Err(_stopping) => Totals::default(),
+    };
+    let zones: BTreeSet<&str> = ring.table.sites().iter().map(|site| site.zone.as_str()).collect();
+    let own = ring.members.get(&context.peer);
+    let class = ring.table.class();
+    json!({
+        "peer": context.peer,
+        "version": crate::VERSION,
+        "ready": context.health.is_ready(),
+        "troubles": context.health.troubles(),
+        "incarnation": context.incarnation,
+        "network": ring.network(),
+        "member": ring.members.is_active(&context.peer),
+        "zone": own.map(|member| member.zone.as_str()),
+        "addresses": context.net.listening(),
+        "ring": {
+            "members": ring.table.len(),
+            "zones": zones.len(),
+            "digest": ring.table.digest(),
+            "class": format!("{} of {}", class.k, class.n),
+        },
+        "connections": context.net.connected().await.map(|peers| peers.len()).unwrap_or_default(),
+        "sessions": context.sessions.len(),
+        "spaces": totals.spaces,
+        "entries": totals.entries,
+        "entry_bytes": totals.entry_bytes,
+        "objects": totals.objects,
+        "shards": totals.shards,
+        "shard_bytes": totals.shard_bytes,
+        "bytes_used": totals.entry_bytes + totals.shard_bytes,
+    })
+}

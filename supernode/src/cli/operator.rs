@@ -1,0 +1,149 @@
+//! Operators: their key, and what it signs about supernodes.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use cosmic_common::{address::Address, id::PeerId, record::Record as _};
+use cosmic_identity::{key::SecretKey, signed::Signed};
+use cosmic_ring::{Consent, Label, Member, State};
+use cosmic_runtime::clock::Clock;
+
+use super::{Error, client::Client, output::Output};
+use crate::{home, home::Home, key_file};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make the key of a new operator
+    Create {
+        /// The file to make; whoever has it speaks for the operator
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// The operator's name, which a network admits
+    Show {
+        /// The key of the operator
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Sign that the supernode of a data directory is part of the ring (and pass it on if it runs)
+    Sign(Sign),
+    /// Sign that the supernode of a data directory is gone for good, with all it kept
+    Lost {
+        /// The key of the operator
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Yes, what it keeps is lost
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Sign {
+    /// The key of the operator
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// What may fail as one: a house, a provider, a rack
+    #[arg(long)]
+    zone: Label,
+    /// Where it is
+    #[arg(long)]
+    region: Label,
+    /// How much it takes, against others
+    #[arg(long, default_value_t = 1)]
+    weight: u16,
+    /// Where it may be reached, if it is not to tell so itself
+    #[arg(long = "address", value_name = "MULTIADDRESS")]
+    addresses: Vec<Address>,
+    /// The supernode, to be sure that it is the right directory
+    #[arg(long)]
+    peer: Option<PeerId>,
+}
+
+pub(super) fn carry_out(command: Command, data_dir: &Path, output: &Output) -> Result<(), Error> {
+    match command {
+        Command::Create { key } => output.pair("operator", &key_file::create(&key)?.operator_id()),
+        Command::Show { key } => output.pair("operator", &key_file::read(&key)?.operator_id()),
+        Command::Sign(sign) => {
+            let operator = key_file::read(&sign.key)?;
+            let record = change(data_dir, sign.peer, |peer, network, before| {
+                let now = Clock::system().now().unix_ms();
+                let consent = match before {
+                    Some(before) if before.operator == operator.operator_id() => before.consent,
+                    _ => Consent::give(peer, network, operator.operator_id(), now),
+                };
+                let member = Member {
+                    network,
+                    operator: operator.operator_id(),
+                    peer: peer.peer_id(),
+                    consent,
+                    sequence: following(before, now),
+                    state: State::Active,
+                    weight: sign.weight,
+                    zone: sign.zone,
+                    region: sign.region,
+                    addresses: sign.addresses,
+                    incarnation: None,
+                };
+                member.check()?;
+                Ok(Signed::sign(member, &operator))
+            })?;
+            output.pair("peer", &record.unverified().peer)
+        }
+        Command::Lost { key, yes } => {
+            if !yes {
+                return Err(Error::Usage(
+                    "this cannot be taken back while others repair what was lost; say --yes",
+                ));
+            }
+            let operator = key_file::read(&key)?;
+            let record = change(data_dir, None, |_peer, _network, before| {
+                let Some(before) = before else {
+                    return Err(Error::Usage("nothing was signed about this supernode yet"));
+                };
+                let sequence = following(Some(before), Clock::system().now().unix_ms());
+                let member = Member { state: State::Lost, sequence, ..before.clone() };
+                Ok(Signed::sign(member, &operator))
+            })?;
+            output.pair("peer", &record.unverified().peer)
+        }
+    }
+}
+
+/// The number after that of the record before; the time, so that it also follows on records that were lost.
+fn following(before: Option<&Member>, now: u64) -> u64 {
+    before.map_or(0, |before| before.sequence + 1).max(now)
+}
+
+/// Signs a new record about the supernode of `data_dir` and keeps it there. A running supernode passes it on.
+fn change(
+    data_dir: &Path,
+    expected: Option<PeerId>,
+    sign: impl FnOnce(&SecretKey, cosmic_common::id::NetworkId, Option<&Member>) -> Result<Signed<Member>, Error>,
+) -> Result<Signed<Member>, Error> {
+    let check = |peer: PeerId| match expected {
+        Some(expected) if expected != peer => {
+            Err(Error::Usage("this data directory belongs to another supernode than --peer"))
+        }
+        _ => Ok(()),
+    };
+    match Home::open(data_dir) {
+        Ok(home) => {
+            check(home.key().peer_id())?;
+            let network = home.network(None)?.network;
+            let before = home.member()?;
+            let record = sign(home.key(), network, before.as_ref().map(Signed::unverified))?;
+            home.set_member(&record)?;
+            Ok(record)
+        }
+        Err(home::Error::Directory(cosmic_runtime::Error::DataDirInUse { .. })) => {
+            let client = Client::find(data_dir)?;
+            let seen = home::Seen::read(data_dir)?;
+            check(seen.key.peer_id())?;
+            let record = sign(&seen.key, seen.network.network, seen.member.as_ref().map(Signed::unverified))?;
+            client.put_bytes("/api/v1/member", record.to_bytes())?;
+            Ok(record)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

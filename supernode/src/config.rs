@@ -1,0 +1,168 @@
+//! The settings of a supernode: those of its rooms in tables of their own, and where it listens.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use cosmic_common::address::{Address, ParseAddressError};
+use cosmic_net::Transport;
+use cosmic_runtime::{
+    admin,
+    config::{self, Mistakes, Settings, Sources},
+    telemetry,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{context::Limits, objects, quota};
+
+/// The name of the settings file in the data directory.
+const FILE: &str = "supernode.toml";
+/// Where others reach a supernode unless told otherwise, over TCP and UDP.
+const PEER_PORT: u16 = 7410;
+/// Where its admin door is.
+const ADMIN_PORT: u16 = 7412;
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The file that names the network and its bootstrap nodes. Absent: the one given to `init`.
+    pub network: Option<PathBuf>,
+    /// Where others reach this supernode, over TCP and over QUIC; port 0 takes free ones.
+    pub listen: SocketAddr,
+    /// Addresses to tell others instead of those listened on (behind a router, in a container).
+    pub advertise: Vec<Address>,
+    /// Connections others may open to this supernode.
+    pub connections_in_max: u32,
+    /// The admin door.
+    pub admin: admin::Config,
+    /// Logs.
+    pub log: telemetry::Config,
+    /// Objects of devices.
+    pub objects: objects::Config,
+    /// What a space may keep here unless a quota was set for it.
+    pub quota: quota::Config,
+    /// Sessions of devices.
+    pub sessions: Sessions,
+    /// The disk.
+    pub store: cosmic_store::Config,
+}
+
+/// The settings of sessions and spaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// Sessions of devices open at once.
+    pub sessions_max: usize,
+    /// Spaces held in memory at once; the least recently used rest on the disk.
+    pub spaces_max: usize,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let Limits { sessions_max, spaces_max, .. } = Limits::default();
+        Self { sessions_max, spaces_max }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            network: None,
+            listen: ([0, 0, 0, 0], PEER_PORT).into(),
+            advertise: Vec::new(),
+            // As many as there may be sessions.
+            connections_in_max: 4096,
+            admin: admin::Config::on(ADMIN_PORT),
+            log: telemetry::Config::default(),
+            objects: objects::Config::default(),
+            quota: quota::Config::default(),
+            sessions: Sessions::default(),
+            store: cosmic_store::Config::default(),
+        }
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.within("admin", |mistakes| self.admin.check(mistakes));
+        mistakes.within("log", |mistakes| self.log.check(mistakes));
+        mistakes.within("objects", |mistakes| self.objects.check(mistakes));
+        mistakes.within("store", |mistakes| self.store.check(mistakes));
+        if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {
+            mistakes.refuse(
+                "sessions",
+                "a supernode without sessions or spaces is of no use; give at least 1 of each",
+            );
+        }
+    }
+}
+
+/// The settings that have flags of their own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// Settings [default: supernode.toml in the data directory, if it is there]
+    #[arg(long, value_name = "FILE", env = "COSMIC_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The file that names the network and its bootstrap nodes
+    #[arg(long, value_name = "FILE")]
+    pub network: Option<PathBuf>,
+    /// Where others reach this supernode, TCP and UDP; port 0 takes free ones
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Where the admin door is; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<String>,
+    /// Any other setting
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// The settings of `flags` over those of the environment, over those of the file.
+///
+/// # Errors
+/// All [`Mistakes`] at once.
+pub fn load(flags: &Flags, data_dir: &Path) -> Result<Config, Mistakes> {
+    let sources = match &flags.config {
+        Some(file) => Sources::new().file(file),
+        None => Sources::new().file_if_present(data_dir.join(FILE)),
+    };
+    let network = flags.network.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let sources = sources
+        .process_environment()
+        .flag("--network", "network", network)
+        .flag("--listen", "listen", flags.listen.clone())
+        .flag("--http", "admin.listen", flags.http.clone());
+    config::load(&flags.set.iter().fold(sources, |sources, assignment| sources.assignment(assignment)))
+}
+
+impl Config {
+    /// The settings of the network that follow.
+    ///
+    /// # Errors
+    /// If the address to listen on cannot be written as a multiaddress.
+    pub fn net(&self) -> Result<cosmic_net::Config, ParseAddressError> {
+        let (ip, port) = (self.listen.ip(), self.listen.port());
+        let family = if ip.is_ipv4() { "ip4" } else { "ip6" };
+        let listen = [format!("/{family}/{ip}/udp/{port}/quic-v1"), format!("/{family}/{ip}/tcp/{port}")];
+        Ok(cosmic_net::Config {
+            listen: listen.iter().map(|address| address.parse()).collect::<Result<_, _>>()?,
+            external: self.advertise.clone(),
+            // Half the CPU of QUIC per byte (docs/protocol/net.md); devices that dial choose for themselves.
+            prefer: Transport::Tcp,
+            connections_in_max: self.connections_in_max,
+            pending_in_max: 256,
+            directory_server: true,
+            ..cosmic_net::Config::default()
+        })
+    }
+
+    /// The limits of the parts that serve devices.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let Sessions { sessions_max, spaces_max } = self.sessions;
+        Limits { sessions_max, spaces_max, quota: (&self.quota).into() }
+    }
+}

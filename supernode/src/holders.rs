@@ -1,0 +1,99 @@
+//! Who can hold what now: the ring table and the standing of its members, made once per change of the ring.
+
+use std::sync::Arc;
+
+use cosmic_common::id::{Hash, ObjectId, PeerId};
+use cosmic_custody::{Assignment, Sources, Standing, assign, codec};
+use cosmic_erasure::Codec;
+use cosmic_ring::Table;
+use tokio::sync::watch;
+
+/// The ring as the objects half sees it, at one moment.
+#[derive(Debug, Clone)]
+pub struct Holders {
+    table: Arc<Table>,
+    earlier: Vec<Arc<Table>>,
+    standing: Standing,
+}
+
+/// The latest [`Holders`], and how a change is awaited.
+pub type Latest = watch::Receiver<Arc<Holders>>;
+
+/// Earlier tables that are kept for readers: the ring changes slowly, and behind them everybody is asked.
+const EARLIER_MAX: usize = 3;
+
+/// Who shall keep the shards of one object, and who speaks for it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The digest of the table it was made by.
+    pub ring: Hash,
+    /// How the object is coded.
+    pub codec: Codec,
+    /// Which shard belongs to whom.
+    pub shards: Vec<Assignment>,
+    /// Who may keep a shard for a holder that is away, in their order.
+    pub stand_ins: Vec<PeerId>,
+    /// Who keeps the placement record.
+    pub keepers: Vec<PeerId>,
+}
+
+impl Holders {
+    /// The holders by `table`, as members in `standing`.
+    #[must_use]
+    pub const fn new(table: Arc<Table>, standing: Standing) -> Self {
+        Self { table, earlier: Vec::new(), standing }
+    }
+
+    /// These holders, after `before`: what was known of lives is kept, and readers look by its table too.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        self.standing.inherit(&before.standing);
+        self.earlier.clone_from(&before.earlier);
+        if before.table.digest() != self.table.digest() {
+            self.earlier.insert(0, Arc::clone(&before.table));
+            self.earlier.truncate(EARLIER_MAX);
+        }
+        self
+    }
+
+    /// The digest of the ring table.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        self.table.digest()
+    }
+
+    /// The ring table.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The members whose receipts count.
+    #[must_use]
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Whether `peer` is an active member, and so may give and take shards.
+    #[must_use]
+    pub fn contains(&self, peer: &PeerId) -> bool {
+        self.standing.contains(peer)
+    }
+
+    /// Who shall keep the shards of `object` if it is coded now. None while nobody is in the ring.
+    #[must_use]
+    pub fn plan(&self, object: &ObjectId) -> Option<Plan> {
+        let codec = codec(&self.table).ok()?;
+        let walk = self.table.holders(object, self.table.len());
+        let shards = assign(&walk, codec);
+        let stand_ins = walk.get(shards.len()..).unwrap_or_default().to_vec();
+        let keepers = self.table.replicas(self.table.partition_of(object.as_bytes())).collect();
+        (!shards.is_empty()).then(|| Plan { ring: self.digest(), codec, shards, stand_ins, keepers })
+    }
+
+    /// Where to look for the shards of `object`, coded by `codec`.
+    #[must_use]
+    pub fn sources(&self, object: &ObjectId, codec: Codec) -> Sources {
+        Sources::of(object, codec, &self.table, self.earlier.iter().map(Arc::as_ref))
+    }
+}

@@ -1,0 +1,202 @@
+//! Quota: room for what is about to be written, reserved before it is, so that no two writers get the same room.
+//!
+//! What a space has used stands in counters that each batch adds to together with its data ([`tables::account`]).
+//! What is being written and not counted yet is reserved here, in memory.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use cosmic_common::id::SpaceId;
+use cosmic_custody::quota::{Charge, Quota, Usage};
+use cosmic_store::{Batch, Span, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::tables::{self, Account};
+
+/// What a space may keep here unless a quota was set for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Bytes of entries one space may keep here.
+    pub entry_bytes: u64,
+    /// Bytes of shards one space may keep here.
+    pub shard_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let Quota { entry_bytes, shard_bytes } = Quota::default();
+        Self { entry_bytes, shard_bytes }
+    }
+}
+
+impl From<&Config> for Quota {
+    fn from(config: &Config) -> Self {
+        Self { entry_bytes: config.entry_bytes, shard_bytes: config.shard_bytes }
+    }
+}
+
+/// Why something was not reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It would be more than the space may keep here.
+    #[error(transparent)]
+    Over(#[from] cosmic_custody::Error),
+    /// The counters cannot be read or written.
+    #[error("the counters of used space cannot be used")]
+    Store(#[from] cosmic_store::Error),
+}
+
+/// Reserves room and tells what is used. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Quotas(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    default: Quota,
+    reserved: Mutex<HashMap<SpaceId, Usage>>,
+}
+
+/// Room for one shard, until it is dropped: after the batch was committed, or given up.
+#[derive(Debug)]
+#[must_use]
+pub struct Reservation {
+    inner: Arc<Inner>,
+    space: SpaceId,
+    bytes: u64,
+}
+
+/// What all spaces together keep here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Spaces that keep anything.
+    pub spaces: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of entries.
+    pub entry_bytes: u64,
+    /// Objects of which at least one shard is here.
+    pub objects: u64,
+    /// Shards.
+    pub shards: u64,
+    /// Bytes of shards.
+    pub shard_bytes: u64,
+}
+
+impl Quotas {
+    /// Quotas over the counters in `store`; spaces for which none was set have `default`.
+    #[must_use]
+    pub fn new(store: Store, default: Quota) -> Self {
+        Self(Arc::new(Inner { store, default, reserved: Mutex::default() }))
+    }
+
+    /// Room for a shard of `bytes` bytes of `space`.
+    ///
+    /// # Errors
+    /// [`Error::Over`], whose sentence is meant for the device, if the space may not keep so much.
+    pub fn reserve(&self, space: SpaceId, bytes: u64) -> Result<Reservation, Error> {
+        let charge = Charge::Shard { bytes };
+        let quota = self.quota(&space)?;
+        let mut reserved = self.0.reserved();
+        // Read under the lock: what another writer counts meanwhile is then in its reservation, or in both.
+        let usage = self.usage(&space)?;
+        let pending = reserved.get(&space).copied().unwrap_or_default();
+        sum(usage, pending).charged(charge, &quota)?;
+        reserved.insert(space, sum(pending, Usage { shards: 1, shard_bytes: bytes, ..Usage::default() }));
+        Ok(Reservation { inner: Arc::clone(&self.0), space, bytes })
+    }
+
+    /// What `space` keeps here.
+    ///
+    /// # Errors
+    /// If the counters cannot be read.
+    pub fn usage(&self, space: &SpaceId) -> Result<Usage, Error> {
+        Ok(tables::usage(&self.0.store, space)?)
+    }
+
+    /// What `space` may keep here.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn quota(&self, space: &SpaceId) -> Result<Quota, Error> {
+        Ok(tables::quota(&self.0.store, space, self.0.default)?)
+    }
+
+    /// Sets what `space` may keep here. What it keeps already stays, even if it is more.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn set(&self, space: SpaceId, quota: Quota) -> Result<(), Error> {
+        let mut batch = self.0.store.batch();
+        batch.put(&tables::QUOTAS, &space, &quota);
+        Ok(self.0.store.commit(batch).await?)
+    }
+
+    /// What all spaces together keep here: a walk over five counters per space, never over the data. Blocks.
+    ///
+    /// # Errors
+    /// If the counters cannot be read.
+    pub fn totals(&self) -> Result<Totals, Error> {
+        let mut totals = Totals::default();
+        let mut last = None;
+        for item in self.0.store.scan(&tables::USAGE, &Span::all(), usize::MAX) {
+            let ((space, account), amount) = item?;
+            let amount = u64::try_from(amount).unwrap_or_default();
+            if last != Some(space) {
+                totals.spaces += 1;
+                last = Some(space);
+            }
+            match Account::numbered(account) {
+                Some(Account::Entries) => totals.entries += amount,
+                Some(Account::EntryBytes) => totals.entry_bytes += amount,
+                Some(Account::Shards) => totals.shards += amount,
+                Some(Account::ShardBytes) => totals.shard_bytes += amount,
+                Some(Account::Objects) => totals.objects += amount,
+                None => {}
+            }
+        }
+        Ok(totals)
+    }
+}
+
+impl Reservation {
+    /// Counts the shard in the batch that writes it.
+    pub fn count(&self, batch: &mut Batch) {
+        tables::account(batch, &self.space, Account::Shards, 1);
+        let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        tables::account(batch, &self.space, Account::ShardBytes, bytes);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut reserved = self.inner.reserved();
+        if let Some(pending) = reserved.get_mut(&self.space) {
+            *pending = pending.released(Charge::Shard { bytes: self.bytes });
+            if *pending == Usage::default() {
+                reserved.remove(&self.space);
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn reserved(&self) -> MutexGuard<'_, HashMap<SpaceId, Usage>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn sum(one: Usage, other: Usage) -> Usage {
+    Usage {
+        entries: one.entries.saturating_add(other.entries),
+        entry_bytes: one.entry_bytes.saturating_add(other.entry_bytes),
+        shards: one.shards.saturating_add(other.shards),
+        shard_bytes: one.shard_bytes.saturating_add(other.shard_bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! The shards kept on this disk: written with their manifest and their charge in one batch, signed for afterwards.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cosmic_common::id::{Hash, ObjectId, PeerId, SpaceId};
+use cosmic_custody::{Held, Placement, Promise};
+use cosmic_erasure::Manifest;
+use cosmic_store::Span;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Error, Found, Kept, Metrics};
+use crate::{
+    context::Context,
+    holders::Latest,
+    quota::Quotas,
+    tables::{Account, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, account},
+};
+
+/// Objects that may be written at once; two writes of one object wait for each other.
+const LANES: usize = 64;
+
+/// A shard somebody wants to be kept here.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer<'a> {
+    /// The space it is charged to.
+    pub space: SpaceId,
+    /// The holder it is kept for while that one is away.
+    pub owner: Option<PeerId>,
+    /// The manifest.
+    pub manifest: &'a Manifest,
+    /// The manifest, encoded.
+    pub manifest_bytes: &'a [u8],
+    /// Which shard.
+    pub index: u8,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Whether this process has just hashed them itself.
+    pub proven: bool,
+}
+
+/// What is here already of a shard that is offered.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// Nothing of its object.
+    Nothing,
+    /// Its manifest, beside other shards.
+    Manifest,
+    /// Just these bytes.
+    Intact(KeptRow),
+    /// Other bytes than those that were signed for.
+    Damaged(KeptRow),
+}
+
+/// The shards of this supernode.
+#[derive(Debug)]
+pub struct Keeper {
+    context: Arc<Context>,
+    holders: Latest,
+    quotas: Quotas,
+    metrics: Metrics,
+    lanes: Vec<Mutex<()>>,
+}
+
+impl Keeper {
+    pub(super) fn new(context: Arc<Context>, holders: Latest, quotas: Quotas, metrics: Metrics) -> Self {
+        let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
+        Self { context, holders, quotas, metrics, lanes }
+    }
+
+    /// Keeps a shard and signs for it once it is durable. One that is here already is checked, and signed for again.
+    ///
+    /// # Errors
+    /// [`Error`] if the bytes are wrong, the space has no room, or the disk fails; nothing is kept then.
+    pub async fn keep(&self, offer: Offer<'_>) -> Result<Vec<u8>, Error> {
+        let Offer { owner, manifest, index, bytes, .. } = offer;
+        if !offer.proven {
+            manifest.check_shard(index, bytes)?;
+        }
+        let _lane = self.lane(&manifest.object()).await;
+        let row = match self.known(&offer)? {
+            Known::Intact(row) if row.owner == owner || row.owner.is_none() => row,
+            known => self.write(&offer, known).await?,
+        };
+        Ok(self.receipt(manifest.object(), index, &row))
+    }
+
+    fn known(&self, offer: &Offer<'_>) -> Result<Known, Error> {
+        let store = &self.context.store;
+        let (object, index) = (offer.manifest.object(), offer.index);
+        match store.get(&MANIFESTS, &object)? {
+            None => return Ok(Known::Nothing),
+            Some(beside) if beside != offer.manifest_bytes => return Err(Error::OtherManifest { object }),
+            Some(_same) => {}
+        }
+        let Some(row) = store.get(&KEPT, &(object, index))? else { return Ok(Known::Manifest) };
+        if store.get(&SHARDS, &(object, index))?.is_some_and(|bytes| bytes == offer.bytes) {
+            return Ok(Known::Intact(row));
+        }
+        self.metrics.shards_wrong.inc();
+        tracing::warn!(object = %object.short(), index, "a shard kept here was damaged and is replaced");
+        Ok(Known::Damaged(row))
+    }
+
+    async fn write(&self, offer: &Offer<'_>, known: Known) -> Result<KeptRow, Error> {
+        let Offer { space, owner, manifest, manifest_bytes, index, bytes, .. } = *offer;
+        let store = &self.context.store;
+        let object = manifest.object();
+        let mut batch = store.batch();
+        let mut reservation = None;
+        let row = match known {
+            Known::Intact(row) | Known::Damaged(row) => KeptRow { owner, ..row },
+            Known::Nothing | Known::Manifest => {
+                let room = self.quotas.reserve(space, bytes.len() as u64)?;
+                room.count(&mut batch);
+                reservation = Some(room);
+                let hash = manifest.shard(index).unwrap_or_else(|| Hash::from_bytes([0; 32]));
+                KeptRow { space, owner, hash, length: bytes.len() as u64, since: self.context.clock.now() }
+            }
+        };
+        if matches!(known, Known::Nothing) {
+            batch.put_slice(&MANIFESTS, &object, manifest_bytes);
+            account(&mut batch, &space, Account::Objects, 1);
+        }
+        if !matches!(known, Known::Intact(_)) {
+            batch.put_slice(&SHARDS, &(object, index), bytes);
+        }
+        batch.put(&KEPT, &(object, index), &row);
+        store.commit(batch).await?;
+        drop(reservation);
+        self.metrics.shards_kept.inc();
+        Ok(row)
+    }
+
+    /// The shard and the manifest beside it. The bytes come as they lie on the disk: whoever asked holds them against
+    /// the manifest.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`], or if the disk fails.
+    pub async fn shard(&self, object: ObjectId, index: u8) -> Result<Found, Error> {
+        let store = self.context.store.clone();
+        let read = move || -> Result<Option<(Bytes, Bytes)>, cosmic_store::Error> {
+            let Some(bytes) = store.get(&SHARDS, &(object, index))? else { return Ok(None) };
+            Ok(store.get(&MANIFESTS, &object)?.map(|manifest| (manifest, bytes)))
+        };
+        let found =
+            tokio::task::spawn_blocking(read).await.map_err(|_gone| Error::NotHere { object, index })??;
+        let (manifest, bytes) = found.ok_or(Error::NotHere { object, index })?;
+        Ok(Found { manifest: manifest.into(), bytes: bytes.into() })
+    }
+
+    /// What is kept of `object`, with fresh receipts.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn which(&self, object: &ObjectId) -> Result<Kept, Error> {
+        let store = &self.context.store;
+        let Some(manifest) = store.get(&MANIFESTS, object)? else { return Ok(Kept::default()) };
+        let mut kept = Kept { manifest: manifest.into(), ..Kept::default() };
+        for item in store.scan(&KEPT, &Span::prefix(object), cosmic_common::limit::SHARDS_MAX) {
+            let ((object, index), row) = item?;
+            kept.indices.insert(index);
+            kept.receipts.push(self.receipt(object, index, &row));
+        }
+        Ok(kept)
+    }
+
+    /// The encoded manifest of `object`, if a shard of it is here.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn manifest(&self, object: &ObjectId) -> Result<Option<Bytes>, Error> {
+        Ok(self.context.store.get(&MANIFESTS, object)?)
+    }
+
+    /// Keeps the placement record that counts of this one and the one here, and tells which that is.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn note(&self, placement: Placement) -> Result<Placement, Error> {
+        let store = &self.context.store;
+        let object = placement.object;
+        let _lane = self.lane(&object).await;
+        let before = store.get(&PLACEMENTS, &object)?;
+        let counts = match &before {
+            Some(before) => before.clone().newer(placement).unwrap_or_else(|| before.clone()),
+            None => placement,
+        };
+        if before.as_ref() != Some(&counts) {
+            let mut batch = store.batch();
+            batch.put(&PLACEMENTS, &object, &counts);
+            store.commit(batch).await?;
+        }
+        Ok(counts)
+    }
+
+    /// The placement record of `object` that is kept here.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn placement(&self, object: &ObjectId) -> Result<Option<Placement>, Error> {
+        Ok(self.context.store.get(&PLACEMENTS, object)?)
+    }
+
+    /// Whether `bytes` more could be kept of `space` now; the sentence says why not.
+    ///
+    /// # Errors
+    /// As [`Quotas::reserve`].
+    pub fn has_room(&self, space: SpaceId, bytes: usize) -> Result<(), Error> {
+        drop(self.quotas.reserve(space, bytes as u64)?);
+        Ok(())
+    }
+
+    fn receipt(&self, object: ObjectId, index: u8, row: &KeptRow) -> Vec<u8> {
+        let held = Held::Shard { object, index, hash: row.hash };
+        let promise = if row.owner.is_some() { Promise::Forwards } else { Promise::Keeps };
+        let ring = self.holders.borrow().digest();
+        self.context.receipt(held, promise, ring)
+    }
+
+    async fn lane(&self, object: &ObjectId) -> Option<MutexGuard<'_, ()>> {
+        let [first, ..] = *object.as_bytes();
+        match self.lanes.get(usize::from(first) % LANES) {
+            Some(lane) => Some(lane.lock().await),
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Starting and stopping a supernode: each part upon those before it, and down again in the reverse order.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use cosmic_common::{
+    address::{Address, ParseAddressError},
+    id::PeerId,
+    protocol::{OBJECT, Protocol, REPLICA, SHARD, SPACE},
+};
+use cosmic_custody::Standing;
+use cosmic_membership::{self as membership, RingView};
+use cosmic_net::RefuseAll;
+use cosmic_runtime::{
+    admin::Admin,
+    clock::Clock,
+    health::Health,
+    http::{Listener, Token},
+    metrics::Registry,
+    run_file::{Run, RunFile},
+    shutdown::Shutdown,
+    tasks::Tasks,
+};
+use cosmic_store::{Setup, Store};
+use tokio::sync::watch;
+
+use crate::{
+    admin::{self, Door},
+    config::Config,
+    context::Context,
+    entries,
+    holders::{Holders, Latest},
+    home::{self, Home},
+    metrics::Metrics,
+    objects::{self, Objects},
+    quota::Quotas,
+    session::Sessions,
+    shards::{self, Shards},
+    spaces::Spaces,
+    tables,
+};
+
+/// How long everything may take to end before it is dropped.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// What others may open streams of.
+const PROTOCOLS: [Protocol; 4] = [SPACE, REPLICA, OBJECT, SHARD];
+
+/// Why a supernode cannot start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process itself: directory, ports, tasks.
+    #[error(transparent)]
+    Runtime(#[from] cosmic_runtime::Error),
+    /// The data directory.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] cosmic_store::Error),
+    /// The network.
+    #[error(transparent)]
+    Net(#[from] cosmic_net::Error),
+    /// The address to listen on.
+    #[error("the address to listen on cannot be used")]
+    Address(#[from] ParseAddressError),
+    /// Joining the network.
+    #[error(transparent)]
+    Membership(#[from] membership::Error),
+    /// A thread of the store could not be waited for.
+    #[error("the store could not be opened")]
+    Thread(#[source] io::Error),
+}
+
+/// A supernode that runs.
+#[derive(Debug)]
+pub struct Running {
+    tasks: Tasks,
+    health: Health,
+    run_file: RunFile,
+    store: Store,
+    home: Arc<Home>,
+}
+
+/// The parts that serve others, over the hands in a [`Context`].
+#[derive(Debug)]
+pub struct Services {
+    /// Room for shards, and what is used.
+    pub quotas: Quotas,
+    /// Shards, here and elsewhere.
+    pub shards: Shards,
+    /// Objects.
+    pub objects: Objects,
+    /// Spaces.
+    pub spaces: Spaces,
+}
+
+impl Services {
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// [`Error::Net`] if a protocol is served already.
+    pub fn start(
+        context: &Arc<Context>,
+        holders: Latest,
+        config: &objects::Config,
+        metrics: shards::Metrics,
+    ) -> Result<Self, Error> {
+        let tasks = &context.tasks;
+        let quotas = Quotas::new(context.store.clone(), context.limits.quota);
+        let shards = Shards::new(context, holders, quotas.clone(), metrics);
+        shards::serve(&shards, &context.net, tasks)?;
+        let objects = Objects::new(context, shards.clone(), config);
+        objects::serve(&objects, context, tasks)?;
+        let spaces = entries::start(Arc::clone(context))?;
+        Ok(Self { quotas, shards, objects, spaces })
+    }
+}
+
+/// Starts a supernode on the data in `data_dir`, and returns when it has joined its network and serves.
+///
+/// # Errors
+/// [`Error`] with one sentence that says what stands in the way.
+pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
+    let mut home = Home::open(data_dir)?;
+    let network = home.network(config.network.as_deref())?;
+    let member = home.member()?;
+    let (clock, health, registry) = (Clock::system(), Health::new(), Registry::new());
+    let tasks = Tasks::new(clock.clone());
+    let http = Listener::bind(config.admin.listen).await?;
+    let store = open_store(&home, &config, &clock, &registry, &health).await?;
+    let incarnation = home.incarnation(&store).await?;
+    let home = Arc::new(home);
+    let token = Token::random();
+    let mut run_file = run_file(&home, &clock, &http, &token)?;
+
+    let net = start_net(&home, &config, &registry, &tasks).await?;
+    if member.is_none() {
+        tracing::warn!(
+            "no operator has signed for this supernode; it keeps nothing until: cosmic-supernode operator sign"
+        );
+    }
+    let membership_metrics = membership::Metrics::default();
+    registry.room("membership", |room| membership_metrics.register(room));
+    let joining = membership::Config {
+        network,
+        state_file: home.state_file(),
+        member,
+        serve: true,
+        advertise: config.advertise.clone(),
+    };
+    let key = home.key().clone();
+    let membership =
+        membership::start(joining, net.clone(), key.clone(), clock.clone(), membership_metrics, &tasks)?;
+    let (ring, holders) = follow(&membership, &tasks).await;
+
+    let context = Arc::new(Context {
+        store: store.clone(),
+        net: net.clone(),
+        clock,
+        tasks: tasks.clone(),
+        peer: key.peer_id(),
+        key,
+        incarnation,
+        ring: ring.clone(),
+        metrics: Metrics::register(&registry),
+        health: health.clone(),
+        limits: config.limits(),
+        sessions: Sessions::default(),
+    });
+    let services = Services::start(&context, holders, &config.objects, shards::Metrics::register(&registry))?;
+    let door = Door { context, quotas: services.quotas.clone(), membership, home: Arc::clone(&home) };
+    let admin = Admin::new(&config.admin, health.clone(), registry);
+    http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
+    health.set_ready(true);
+    run_file.update(|run| {
+        run.ready = true;
+        run.addresses = net.listening();
+    })?;
+    tracing::info!(peer = %net.local_peer(), admin = %run_file.run().http, "ready");
+    Ok(Running { tasks, health, run_file, store, home })
+}
+
+impl Running {
+    /// The supernode.
+    #[must_use]
+    pub fn peer(&self) -> PeerId {
+        self.home.key().peer_id()
+    }
+
+    /// Where others reach it.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.run_file.run().addresses
+    }
+
+    /// Where its admin door is.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.run_file.run().http
+    }
+
+    /// Works until a signal or a failure, then stops.
+    ///
+    /// # Errors
+    /// What ended it, if that was no signal.
+    pub async fn run(self) -> Result<(), Error> {
+        let Self { tasks, health, mut run_file, store, home } = self;
+        let ended = tasks.run(STOP_PATIENCE);
+        let told = async {
+            tasks.ending().await;
+            health.set_ready(false);
+            run_file.update(|run| run.ready = false)
+        };
+        let (ended, told) = tokio::join!(ended, told);
+        drop((store, run_file, home));
+        ended?;
+        Ok(told?)
+    }
+
+    /// Stops everything in the reverse order.
+    ///
+    /// # Errors
+    /// If something did not end in time.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.health.set_ready(false);
+        self.tasks.stop(STOP_PATIENCE).await?;
+        Ok(())
+    }
+}
+
+async fn open_store(
+    home: &Home,
+    config: &Config,
+    clock: &Clock,
+    registry: &Registry,
+    health: &Health,
+) -> Result<Store, Error> {
+    let (path, config) = (home.store_path(), config.store.clone());
+    let (clock, registry, health) = (clock.clone(), registry.clone(), health.clone());
+    let opening = move || {
+        Store::open(
+            path,
+            Setup { schema: tables::schema(), config: &config, clock, registry: &registry, health },
+        )
+    };
+    let opened = tokio::task::spawn_blocking(opening).await;
+    Ok(opened.map_err(|error| Error::Thread(io::Error::other(error)))??)
+}
+
+fn run_file(home: &Home, clock: &Clock, http: &Listener, token: &Token) -> Result<RunFile, Error> {
+    let mut run = Run::new(home::PROGRAM, crate::VERSION, clock.now(), http.address());
+    run.peer = Some(home.key().peer_id());
+    run.token = Some(token.clone());
+    Ok(RunFile::create(home.directory(), run)?)
+}
+
+async fn start_net(
+    home: &Home,
+    config: &Config,
+    registry: &Registry,
+    tasks: &Tasks,
+) -> Result<cosmic_net::Handle, Error> {
+    let metrics = cosmic_net::Metrics::default();
+    registry.room("net", |room| metrics.register(room));
+    let protocols = [&membership::PROTOCOLS[..], &PROTOCOLS].concat();
+    let (net, actor) = cosmic_net::bind(cosmic_net::Options {
+        key: home.key(),
+        config: config.net()?,
+        protocols: &protocols,
+        validator: Arc::new(RefuseAll),
+        metrics,
+    })
+    .await?;
+    tasks.spawn("network", |shutdown| actor.run(async move { shutdown.triggered().await }));
+    Ok(net)
+}
+
+/// The ring as it changes, for both halves; returns once it is known.
+async fn follow(membership: &membership::Handle, tasks: &Tasks) -> (watch::Receiver<Arc<RingView>>, Latest) {
+    let mut views = membership.view();
+    let first = membership.joined().await;
+    let (ring, ring_now) = watch::channel(Arc::clone(&first));
+    let (holders, holders_now) = watch::channel(Arc::new(holders_of(&first)));
+    let follow = move |shutdown: Shutdown| async move {
+        while let Some(Ok(())) = shutdown.unless(views.changed()).await {
+            let Some(view) = views.borrow_and_update().clone() else { continue };
+            let before = Arc::clone(&holders.borrow());
+            holders.send_replace(Arc::new(holders_of(&view).after(&before)));
+            ring.send_replace(view);
+        }
+    };
+    tasks.spawn("ring", follow);
+    (ring_now, holders_now)
+}
+
+pub(crate) fn holders_of(view: &RingView) -> Holders {
+    Holders::new(Arc::clone(&view.table), Standing::of(&view.members))
+}
