@@ -82,7 +82,10 @@ impl Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("peer", &self.peer).field("incarnation", &self.incarnation).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("peer", &self.peer)
+            .field("incarnation", &self.incarnation)
+            .finish_non_exhaustive()
     }
 }
 

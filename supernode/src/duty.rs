@@ -24,6 +24,12 @@ pub fn is_active(view: &RingView, peer: &PeerId) -> bool {
     view.members.is_active(peer)
 }
 
+/// All active members.
+#[must_use]
+pub fn members(view: &RingView) -> Vec<PeerId> {
+    view.members.active().map(|member| member.peer).collect()
+}
+
 /// Where a member can be reached.
 #[must_use]
 pub fn addresses(view: &RingView, peer: &PeerId) -> Vec<Address> {

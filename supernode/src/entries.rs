@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     context::Context,
     gateway,
-    replica::{client::Replicas, server},
+    replica::{client::Replicas, rounds, server},
     spaces::Spaces,
 };
 
@@ -18,5 +18,7 @@ pub fn start(context: Arc<Context>) -> Result<Spaces, cosmic_net::Error> {
     let spaces = Spaces::new(context, replicas);
     server::start(&spaces)?;
     gateway::start(&spaces)?;
+    let rounds = spaces.clone();
+    spaces.context().tasks.spawn("anti-entropy", |stop| rounds::run(rounds, stop));
     Ok(spaces)
 }

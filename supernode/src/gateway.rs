@@ -9,11 +9,11 @@ mod driver;
 mod opening;
 
 use cosmic_common::protocol;
+use cosmic_common::record::Record as _;
 use cosmic_custody::message::{
     refusal::{Refusal, RefusalCode},
     space::SpaceFrame,
 };
-use cosmic_common::record::Record as _;
 use cosmic_net::{Incoming, Stream};
 use cosmic_runtime::shutdown::Shutdown;
 use tracing::debug;
@@ -39,11 +39,17 @@ async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
     while let Some(Some(stream)) = stop.unless(incoming.next()).await {
         if sessions.len() < max {
             let spaces = spaces.clone();
-            // The check above leaves room; a race loses the stream, which its device sees and tries again.
-            drop(sessions.spawn(|stop| session(spaces, stream, stop)));
+            if sessions.spawn(|stop| session(spaces, stream, stop)).is_err() {
+                debug!("a stream was dropped because sessions end");
+            }
         } else {
-            let refusal = Refusal::new(RefusalCode::Busy, "as many sessions as this supernode takes are open");
-            drop(refusals.spawn(|stop| async move { drop(stop.unless(refuse(stream, refusal)).await) }));
+            let refusal =
+                Refusal::new(RefusalCode::Busy, "as many sessions as this supernode takes are open");
+            let told = refusals
+                .spawn(|stop| async move { stop.unless(refuse(stream, refusal)).await.unwrap_or(()) });
+            if told.is_err() {
+                debug!("a stream was dropped because too many are refused");
+            }
         }
     }
 }
@@ -65,7 +71,9 @@ async fn session(spaces: Spaces, mut stream: Stream, stop: Shutdown) {
             context.metrics.refused_session(Why::of(refusal.code));
             refuse(stream, refusal).await;
         }
-        Some(Err(opening::Error::Net(error))) => debug!(peer = %peer.short(), "no session came about: {error}"),
+        Some(Err(opening::Error::Net(error))) => {
+            debug!(peer = %peer.short(), "no session came about: {error}")
+        }
         None => refuse(stream, Refusal::new(RefusalCode::Stopping, "this supernode is shutting down")).await,
     }
 }

@@ -54,13 +54,21 @@ impl Metrics {
         registry.room("supernode", |room| {
             let m = metrics.clone();
             room.register("entries_stored", "Entries stored durably", m.entries_stored);
-            room.register("entries_forwarded", "Entries kept until replicas have signed for them", m.entries_forwarded);
+            room.register(
+                "entries_forwarded",
+                "Entries kept until replicas have signed for them",
+                m.entries_forwarded,
+            );
             room.register("entries_refused", "Entries refused, by reason", m.entries_refused);
             room.register("sessions_refused", "Sessions refused or cut off, by reason", m.sessions_refused);
             room.register("receipts_signed", "Receipts signed", m.receipts_signed);
             room.register("sessions", "Sessions of devices that are open", m.sessions);
             room.register("spaces", "Spaces held in memory", m.spaces);
-            room.register("replicas_behind", "Replicas that lack entries they are owed, over all spaces in memory", m.replicas_behind);
+            room.register(
+                "replicas_behind",
+                "Replicas that lack entries they are owed, over all spaces in memory",
+                m.replicas_behind,
+            );
             room.register("roots_equal", "Comparisons of roots that were equal", m.roots_equal);
             room.register("roots_differing", "Comparisons of roots that differed", m.roots_differing);
         });

@@ -2,4 +2,5 @@
 
 pub mod client;
 pub mod reconcile;
+pub mod rounds;
 pub mod server;

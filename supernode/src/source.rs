@@ -4,7 +4,11 @@ use cosmic_common::id::{LogId, PeerId, SpaceId};
 use cosmic_store::{Span, Store};
 use cosmic_sync::message::Frame;
 
-use crate::{spaces::Error, tables::ENTRIES};
+use crate::{
+    replica::client::Replicas,
+    spaces::{Error, Overlay},
+    tables::ENTRIES,
+};
 
 /// Entries read in one go, whatever their size.
 const ENTRIES_MAX: usize = 4096;
@@ -19,6 +23,17 @@ pub enum Source {
         /// The tables.
         store: Store,
     },
+    /// At a replica, which this supernode relays.
+    Remote {
+        /// The space.
+        space: SpaceId,
+        /// The replica.
+        peer: PeerId,
+        /// The way to it.
+        replicas: Replicas,
+        /// What it may not have yet.
+        overlay: Overlay,
+    },
 }
 
 impl Source {
@@ -27,6 +42,7 @@ impl Source {
     pub const fn peer(&self, own: PeerId) -> PeerId {
         match self {
             Self::Local { .. } => own,
+            Self::Remote { peer, .. } => *peer,
         }
     }
 
@@ -37,6 +53,15 @@ impl Source {
     pub async fn range(&self, log: LogId, from: u64, to: u64, max_bytes: u64) -> Result<Vec<Frame>, Error> {
         match self {
             Self::Local { store, .. } => local_range(store, log, from, to, max_bytes),
+            Self::Remote { space, peer, replicas, overlay } => {
+                let near = overlay.range(log, from, to);
+                if !near.is_empty() || from >= to {
+                    return Ok(near);
+                }
+                let max_bytes = u32::try_from(max_bytes).unwrap_or(u32::MAX);
+                let entries = replicas.range(*peer, *space, (log, from, to - 1), max_bytes).await?;
+                Ok(entries.into_iter().map(Frame::from).collect())
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod courier;
 mod disk;
 mod error;
 mod handle;
+mod relay;
 mod state;
 
 use std::{
@@ -22,8 +23,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use cosmic_common::id::SpaceId;
+use cosmic_common::id::{Hash, SpaceId};
+use cosmic_custody::message::replica::{SpaceHeads, heads_digest};
 use cosmic_runtime::{clock::Monotonic, tasks::Group};
+use cosmic_store::Span;
 use tokio::sync::mpsc;
 
 use self::{
@@ -33,8 +36,12 @@ use self::{
 pub use self::{
     error::Error,
     handle::{Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Space},
+    relay::Overlay,
 };
-use crate::{context::Context, replica::client::Replicas};
+use crate::{context::Context, replica::client::Replicas, tables::LOGS};
+
+/// Digests kept in memory: 5 MB.
+const DIGESTS_MAX: usize = 65_536;
 
 /// The spaces of this supernode. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +52,8 @@ struct Inner {
     replicas: Replicas,
     actors: Group,
     slots: Mutex<HashMap<SpaceId, Slot>>,
+    /// Digests of heads as they were last read from the tables.
+    digests: Mutex<HashMap<SpaceId, Hash>>,
 }
 
 /// An actor that runs.
@@ -58,7 +67,13 @@ impl Spaces {
     #[must_use]
     pub fn new(context: Arc<Context>, replicas: Replicas) -> Self {
         let actors = context.tasks.group("spaces", context.limits.spaces_max);
-        Self(Arc::new(Inner { context, replicas, actors, slots: Mutex::default() }))
+        Self(Arc::new(Inner {
+            context,
+            replicas,
+            actors,
+            slots: Mutex::default(),
+            digests: Mutex::default(),
+        }))
     }
 
     /// The writer of `space`, which is loaded if it is at rest.
@@ -85,6 +100,46 @@ impl Spaces {
     #[must_use]
     pub fn loaded(&self, space: &SpaceId) -> Option<Space> {
         self.slots().get(space).map(|slot| Space::new(*space, slot.commands.clone()))
+    }
+
+    /// Where the logs of a space end, by the tables.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn stored_heads(&self, space: SpaceId) -> Result<SpaceHeads, cosmic_store::Error> {
+        let mut heads = SpaceHeads::new();
+        for row in self.0.context.store.scan(&LOGS, &Span::prefix(&space), usize::MAX) {
+            let ((_, channel, log), row) = row?;
+            heads.entry(channel).or_default().insert(log, row.head);
+        }
+        Ok(heads)
+    }
+
+    /// One hash over the heads of a space in the tables.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn digest(&self, space: SpaceId) -> Result<Hash, cosmic_store::Error> {
+        let known = self.digests().get(&space).copied();
+        if let Some(digest) = known {
+            return Ok(digest);
+        }
+        let digest = heads_digest(&self.stored_heads(space)?);
+        let mut digests = self.digests();
+        if digests.len() >= DIGESTS_MAX {
+            digests.clear();
+        }
+        digests.insert(space, digest);
+        Ok(digest)
+    }
+
+    /// The heads of a space in the tables have moved.
+    fn moved(&self, space: &SpaceId) {
+        self.digests().remove(space);
+    }
+
+    fn digests(&self) -> MutexGuard<'_, HashMap<SpaceId, Hash>> {
+        self.0.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The context.
@@ -124,9 +179,14 @@ impl Spaces {
         unused
     }
 
-    /// Takes an actor that ended out of the registry, so that the next caller loads the space anew.
+    /// Takes an actor that ended, and closed its inbox, out of the registry, so that the next caller loads the space anew.
     fn remove(&self, space: &SpaceId) {
-        self.slots().remove(space);
+        let mut slots = self.slots();
+        // After a retirement the slot may be another actor's already.
+        if slots.get(space).is_some_and(|slot| slot.commands.is_closed()) {
+            slots.remove(space);
+            self.0.context.metrics.spaces.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<SpaceId, Slot>> {

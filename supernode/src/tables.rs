@@ -59,7 +59,8 @@ impl Record for KeptRow {
 }
 
 /// Exact bytes of entries, by log and sequence number.
-pub const ENTRIES: Table<(LogId, u64), Bytes> = Table::<(LogId, u64), Bytes>::bytes("entries", 1).prefixed::<LogId>();
+pub const ENTRIES: Table<(LogId, u64), Bytes> =
+    Table::<(LogId, u64), Bytes>::bytes("entries", 1).prefixed::<LogId>();
 /// The logs of a space, by channel.
 pub const LOGS: Table<(SpaceId, ChannelId, LogId), LogRow> =
     Table::<(SpaceId, ChannelId, LogId), LogRow>::records("logs", 1).prefixed::<SpaceId>();
@@ -67,11 +68,13 @@ pub const LOGS: Table<(SpaceId, ChannelId, LogId), LogRow> =
 pub const ORDER: Table<(SpaceId, u64), (LogId, u64)> =
     Table::<(SpaceId, u64), (LogId, u64)>::fixed("order", 1).prefixed::<SpaceId>();
 /// Entries that compete with one in `entries`; kept aside.
-pub const FORKS: Table<(LogId, u64, EntryId), Bytes> = Table::<(LogId, u64, EntryId), Bytes>::bytes("forks", 1);
+pub const FORKS: Table<(LogId, u64, EntryId), Bytes> =
+    Table::<(LogId, u64, EntryId), Bytes>::bytes("forks", 1);
 /// Spaces of which entries are kept, and since when.
 pub const SPACES: Table<SpaceId, Timestamp> = Table::<SpaceId, Timestamp>::fixed("spaces", 1);
 /// Entries this gateway owes to the replicas of a space it is no replica of, in the order they came.
-pub const FORWARDS: Table<(SpaceId, u64), Bytes> = Table::<(SpaceId, u64), Bytes>::bytes("forwards", 1).prefixed::<SpaceId>();
+pub const FORWARDS: Table<(SpaceId, u64), Bytes> =
+    Table::<(SpaceId, u64), Bytes>::bytes("forwards", 1).prefixed::<SpaceId>();
 /// What a space has used, by [`Account`]; batches add to it.
 pub const USAGE: Table<(SpaceId, u8), i64> = Table::<(SpaceId, u8), i64>::counters("usage", 1);
 /// What a space may use, where it is not the default.

@@ -26,14 +26,16 @@ use cosmic_space::{
 };
 use cosmic_sync::{
     config::Config,
-    door::{
-        Aside, End, Input, Outcome, Output, Place, Range, Report, StoreFailure, Summary, Ticket, Timer,
-    },
+    door::{Aside, End, Input, Outcome, Output, Place, Range, Report, StoreFailure, Summary, Ticket, Timer},
     message::{Frame, Interest, Message, Run},
     refusal as sync_refusal,
     session::Session as Machine,
 };
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{self, FuturesUnordered},
+};
 use tokio::sync::broadcast::error::RecvError;
 use tracing::{error, warn};
 
@@ -49,6 +51,8 @@ use crate::{
 
 /// Bytes that may wait for a device: the windows of the machine stay far below.
 const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Ranges read at once, when they lie at another supernode.
+const LOADED_AT_ONCE: usize = 8;
 /// How long a device may take to hear the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -341,7 +345,8 @@ impl Live {
             Ok(Event::Grown(grown)) => self.grown(&grown),
             Ok(Event::Receipts(receipts)) => self.receipts(&receipts),
             Err(RecvError::Lagged(_)) => {
-                let refusal = Refusal::new(RefusalCode::Busy, "the session fell behind; open the space again");
+                let refusal =
+                    Refusal::new(RefusalCode::Busy, "the session fell behind; open the space again");
                 self.end = Some(Ending::Refusing(refusal));
             }
             Err(RecvError::Closed) => {
@@ -401,7 +406,8 @@ impl Live {
             self.end = Some(Ending::Refusing(refusal));
             return;
         }
-        let due: Vec<Timer> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        let due: Vec<Timer> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
             self.input(Input::Fired(timer));
@@ -428,20 +434,31 @@ impl Live {
 }
 
 /// Entries for the machine, as it asks for them: the first range that is not complete is the last.
-async fn load(source: &Source, space: &Space, ranges: &[Range], max_bytes: u64) -> Result<Vec<Vec<Frame>>, SpaceError> {
+async fn load(
+    source: &Source,
+    space: &Space,
+    ranges: &[Range],
+    max_bytes: u64,
+) -> Result<Vec<Vec<Frame>>, SpaceError> {
     let mut loaded = Vec::with_capacity(ranges.len());
     let mut left = max_bytes;
-    for range in ranges {
-        let mut frames = source.range(range.log, range.from, range.to, left).await?;
-        if frames.is_empty() {
+    let read = |range: &Range| {
+        let (log, from, to) = (range.log, range.from, range.to);
+        async move {
+            let frames = source.range(log, from, to, max_bytes).await?;
+            if !frames.is_empty() {
+                return Ok(frames);
+            }
             // Told of, but not written yet.
             space.settle().await?;
-            frames = source.range(range.log, range.from, range.to, left).await?;
+            source.range(log, from, to, max_bytes).await
         }
+    };
+    let mut answers = stream::iter(ranges.iter().map(read)).buffered(LOADED_AT_ONCE);
+    for range in ranges {
+        let mut frames = answers.next().await.transpose()?.unwrap_or_default();
+        frames.truncate(fitting(&frames, left, loaded.is_empty()));
         let bytes = frames.iter().map(Frame::cost).sum::<u64>();
-        if bytes > left && !loaded.is_empty() {
-            break;
-        }
         left = left.saturating_sub(bytes);
         let complete = range.from.saturating_add(frames.len() as u64) >= range.to;
         loaded.push(frames);
@@ -450,6 +467,16 @@ async fn load(source: &Source, space: &Space, ranges: &[Range], max_bytes: u64) 
         }
     }
     Ok(loaded)
+}
+
+/// How many frames fit into what is left; the first one of all always does.
+fn fitting(frames: &[Frame], left: u64, first: bool) -> usize {
+    let mut bytes = 0_u64;
+    let fits = frames.iter().take_while(|frame| {
+        bytes = bytes.saturating_add(frame.cost());
+        bytes <= left
+    });
+    fits.count().max(usize::from(first))
 }
 
 async fn identify(source: &Source, space: &Space, places: &[Place]) -> Result<Vec<EntryId>, SpaceError> {

@@ -49,9 +49,12 @@ pub(super) struct Opening {
 pub(super) async fn open(spaces: &Spaces, stream: &mut Stream) -> Result<Opening, Error> {
     let nonce = random::seed();
     stream.send(&SpaceFrame::Challenge { nonce }.to_bytes()).await?;
-    let frame = within("answering the challenge", OPEN_TIMEOUT, stream.recv(cosmic_net::FRAME_MAX_BYTES)).await?;
+    let frame =
+        within("answering the challenge", OPEN_TIMEOUT, stream.recv(cosmic_net::FRAME_MAX_BYTES)).await?;
     let frame = frame.ok_or_else(|| malformed("the stream ended before a space was opened"))?;
-    let SpaceFrame::Open { space, proof, credentials } = SpaceFrame::from_bytes(&frame).map_err(unreadable)? else {
+    let SpaceFrame::Open { space, proof, credentials } =
+        SpaceFrame::from_bytes(&frame).map_err(unreadable)?
+    else {
         return Err(malformed("a space has to be opened first").into());
     };
     if proof.len() > PROOF_MAX_BYTES {
@@ -79,7 +82,8 @@ async fn authorise(
     }
     if !credentials.is_empty() {
         let entries = credentials.into_iter().map(|entry| Frame::from(entry).into()).collect();
-        let appended = space.append(entries, Origin::Session(number)).await.map_err(|error| error.refusal())?;
+        let appended =
+            space.append(entries, Origin::Session(number)).await.map_err(|error| error.refusal())?;
         if let Some(refusal) = appended.invalid {
             return Err(refusal);
         }
@@ -94,10 +98,7 @@ async fn authorise(
 
 /// Whether the membership here may just be behind. A key nobody gave anything yet may be a new member's.
 fn is_behind(error: &spaces::Error) -> bool {
-    matches!(
-        error,
-        spaces::Error::Space(refusal::Refusal::Missing(_) | refusal::Refusal::NotAMember { .. })
-    )
+    matches!(error, spaces::Error::Space(refusal::Refusal::Missing(_) | refusal::Refusal::NotAMember { .. }))
 }
 
 /// Pulls what other replicas have. One that does not answer leaves things as they are.

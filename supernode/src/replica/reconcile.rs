@@ -72,7 +72,18 @@ pub async fn reconcile(spaces: &Spaces, space: &Space, peer: PeerId) -> Result<R
     Ok(done)
 }
 
-async fn pull(
+/// Pulls the membership entries that `peer` has and this supernode, which relays the space, has not.
+///
+/// # Errors
+/// If one of the two fails.
+pub async fn membership(replicas: &Replicas, space: &Space, peer: PeerId) -> Result<Reconciled, Error> {
+    let theirs = replicas.heads(peer, space.id()).await?;
+    let mut done = Reconciled { complete: true, ..Reconciled::default() };
+    pull_membership(replicas, space, peer, &theirs, &mut done).await?;
+    Ok(done)
+}
+
+async fn pull_membership(
     replicas: &Replicas,
     space: &Space,
     peer: PeerId,
@@ -94,6 +105,18 @@ async fn pull(
             break;
         }
     }
+    Ok(())
+}
+
+async fn pull(
+    replicas: &Replicas,
+    space: &Space,
+    peer: PeerId,
+    theirs: &SpaceHeads,
+    done: &mut Reconciled,
+) -> Result<(), Error> {
+    pull_membership(replicas, space, peer, theirs, done).await?;
+    let channel = membership_channel(&space.id());
     let ours = all(&space.heads().await?);
     let missing = theirs.iter().filter(|(theirs, _)| **theirs != channel).flat_map(|(_, heads)| heads);
     let missing = missing.filter_map(|(log, head)| {

@@ -14,7 +14,6 @@ use cosmic_custody::message::{
     refusal::{Refusal, RefusalCode},
     replica::{
         CALLS_MAX, LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped,
-        heads_digest,
     },
 };
 use cosmic_net::{Incoming, Stream};
@@ -34,8 +33,8 @@ use crate::{
     outbox::Outbox,
     replica::reconcile::membership_beyond,
     source::local_range,
-    spaces::{Appended, Error, Event, Opened, Origin, Receipts, Spaces},
-    tables::{LOGS, SPACES},
+    spaces::{Appended, Error, Event, Opened, Origin, Receipts, Space, Spaces},
+    tables::SPACES,
 };
 
 /// Streams of other supernodes: two from each of some hundreds.
@@ -48,6 +47,8 @@ const HEADS_PAGE: usize = 4096;
 const SPACES_PAGE: usize = 4096;
 /// Spaces one stream may follow.
 const SUBSCRIPTIONS_MAX: usize = 8192;
+
+const NO_REPLICA: &str = "this supernode is no replica of the space";
 
 /// Takes the streams of other supernodes until the network stops.
 pub async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
@@ -150,10 +151,8 @@ impl Server {
 
     /// Appends take their place in the order in which they came, and are answered when they are durable.
     async fn append(&mut self, id: u64, space: SpaceId, entries: Vec<Vec<u8>>, outbox: &mut Outbox) {
-        let context = self.spaces.context();
-        if !duty::replicas(&context.ring_view(), &space).contains(&context.peer) {
-            let reply = refused(id, RefusalCode::NotResponsible, "this supernode is no replica of the space");
-            outbox.push(reply.to_bytes());
+        if !is_replica(&self.spaces, &space) {
+            outbox.push(refused(id, RefusalCode::NotResponsible, NO_REPLICA).to_bytes());
             return;
         }
         let frames = entries.into_iter().map(|entry| Frame::from(entry).into()).collect();
@@ -174,8 +173,14 @@ impl Server {
     }
 
     async fn subscribe(&mut self, id: u64, space: SpaceId, outbox: &mut Outbox) {
+        if !is_replica(&self.spaces, &space) {
+            outbox.push(refused(id, RefusalCode::NotResponsible, NO_REPLICA).to_bytes());
+            return;
+        }
         if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
-            outbox.push(refused(id, RefusalCode::Busy, "too many spaces are followed on this stream").to_bytes());
+            outbox.push(
+                refused(id, RefusalCode::Busy, "too many spaces are followed on this stream").to_bytes(),
+            );
             return;
         }
         let opened = match self.spaces.get(space) {
@@ -210,13 +215,13 @@ impl Server {
 /// What a space tells, as pushes to a subscriber: not what the subscriber itself brought.
 fn follow(
     id: u64,
-    space: crate::spaces::Space,
+    space: Space,
     events: broadcast::Receiver<Event>,
     end: Shutdown,
     peer: PeerId,
 ) -> Following {
     struct Follow {
-        _space: crate::spaces::Space,
+        _space: Space,
         events: broadcast::Receiver<Event>,
         end: Shutdown,
     }
@@ -274,11 +279,16 @@ async fn read(spaces: &Spaces, request: ReplicaRequest) -> Result<ReplicaAnswer,
             Ok(entries(&frames, bytes >= LIST_MAX_BYTES))
         }
         ReplicaRequest::Attest { space, logs } => {
+            if !is_replica(spaces, &space) {
+                return Ok(ReplicaAnswer::Refused(Refusal::new(RefusalCode::NotResponsible, NO_REPLICA)));
+            }
             let receipts = spaces.get(space)?.attest(logs, false).await?;
             Ok(ReplicaAnswer::Receipts(plain(&receipts)))
         }
         ReplicaRequest::Spaces { from, to } => kept_spaces(spaces, from, to),
-        ReplicaRequest::Append { .. } | ReplicaRequest::Subscribe { .. } | ReplicaRequest::Unsubscribe { .. } => {
+        ReplicaRequest::Append { .. }
+        | ReplicaRequest::Subscribe { .. }
+        | ReplicaRequest::Unsubscribe { .. } => {
             unreachable!("these are answered where they keep their order")
         }
     }
@@ -291,7 +301,7 @@ async fn settled(
     read: impl Fn() -> Result<Vec<Frame>, Error>,
 ) -> Result<Vec<Frame>, Error> {
     let frames = read()?;
-    match spaces.loaded(&space) {
+    match keeper(spaces, &space) {
         Some(space) if frames.is_empty() => {
             space.settle().await?;
             read()
@@ -302,20 +312,20 @@ async fn settled(
 
 /// The heads of a space: from its writer if it is in memory, else from the tables.
 async fn heads(spaces: &Spaces, space: SpaceId) -> Result<SpaceHeads, Error> {
-    match spaces.loaded(&space) {
+    match keeper(spaces, &space) {
         Some(space) => space.heads().await,
-        None => stored_heads(spaces, space),
+        None => Ok(spaces.stored_heads(space)?),
     }
 }
 
-/// The heads of a space in the tables.
-pub(crate) fn stored_heads(spaces: &Spaces, space: SpaceId) -> Result<SpaceHeads, Error> {
-    let mut heads = SpaceHeads::new();
-    for row in spaces.context().store.scan(&LOGS, &Span::prefix(&space), usize::MAX) {
-        let ((_, channel, log), row) = row?;
-        heads.entry(channel).or_default().insert(log, row.head);
-    }
-    Ok(heads)
+/// The writer of a space that is kept here; one that is only relayed answers for itself alone.
+fn keeper(spaces: &Spaces, space: &SpaceId) -> Option<Space> {
+    spaces.loaded(space).filter(|_| is_replica(spaces, space))
+}
+
+fn is_replica(spaces: &Spaces, space: &SpaceId) -> bool {
+    let context = spaces.context();
+    duty::replicas(&context.ring_view(), space).contains(&context.peer)
 }
 
 fn page(heads: SpaceHeads, after: Option<LogPlace>) -> ReplicaAnswer {
@@ -341,7 +351,7 @@ fn kept_spaces(spaces: &Spaces, from: SpaceId, to: SpaceId) -> Result<ReplicaAns
     let mut digests = std::collections::BTreeMap::new();
     for row in spaces.context().store.scan(&SPACES, &Span::range(from..=to), SPACES_PAGE) {
         let (space, _) = row?;
-        digests.insert(space, heads_digest(&stored_heads(spaces, space)?));
+        digests.insert(space, spaces.digest(space)?);
     }
     let more = digests.len() == SPACES_PAGE;
     Ok(ReplicaAnswer::Spaces { digests, more })

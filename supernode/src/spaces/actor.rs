@@ -9,12 +9,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cosmic_common::id::{PeerId, SpaceId};
-use cosmic_custody::Promise;
+use cosmic_custody::{Promise, message::replica::SpaceHeads};
+use cosmic_identity::signed::Signed;
 use cosmic_runtime::shutdown::Shutdown;
 use cosmic_space::session::{Expected, Session, SessionProof, verify_session};
-use cosmic_identity::signed::Signed;
-use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::{broadcast, mpsc};
+use cosmic_sync::message::Frame;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{debug, warn};
 
 use super::{
@@ -23,10 +24,11 @@ use super::{
     courier::{Courier, Delivered},
     disk,
     error::Error,
-    handle::{Challenge, Command, EVENTS_MAX, Event, Opened},
+    handle::{Challenge, Command, EVENTS_MAX, Event, Opened, Origin},
+    relay::{self, Relay},
     state::State,
 };
-use crate::{context::Context, duty, source::Source};
+use crate::{context::Context, duty, replica::client, source::Source};
 
 /// A space that nobody used for so long goes to rest.
 const REST_AFTER: Duration = Duration::from_secs(120);
@@ -40,6 +42,8 @@ pub(super) enum Done {
     Delivered(PeerId, Delivered),
     /// A replica that did not answer may be tried again.
     RetryDue(PeerId),
+    /// What a follower of a replica has missed.
+    CaughtUp(Result<Vec<Vec<u8>>, client::Error>),
 }
 
 /// The writer of one space.
@@ -54,6 +58,12 @@ pub(super) struct Actor {
     pub(super) flying: Option<Flying>,
     pub(super) jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     pub(super) couriers: BTreeMap<PeerId, Courier>,
+    /// For a space this supernode is no replica of.
+    pub(super) relay: Option<Relay>,
+    /// What was missed of the relayed replica is being fetched.
+    catching_up: bool,
+    /// Its role has changed: it ends as soon as nothing is being written.
+    ending: bool,
 }
 
 /// Whether the actor goes on.
@@ -70,7 +80,22 @@ impl Actor {
         let gathering = Gathering::new(context.store.batch());
         let state = State::new(id, cosmic_custody::Usage::default(), context.limits.quota);
         let (jobs, couriers) = (FuturesUnordered::new(), BTreeMap::new());
-        Self { spaces, context, id, inbox, events, state, gathering, flying: None, jobs, couriers }
+        let (flying, relay, catching_up, ending) = (None, None, false, false);
+        Self {
+            spaces,
+            context,
+            id,
+            inbox,
+            events,
+            state,
+            gathering,
+            flying,
+            jobs,
+            couriers,
+            relay,
+            catching_up,
+            ending,
+        }
     }
 
     pub(super) async fn run(mut self, stop: Shutdown) {
@@ -78,14 +103,24 @@ impl Actor {
             Ok(()) => self.serve(stop).await,
             Err(error) => warn!(space = %self.id.short(), "a space cannot be loaded: {}", sentence(&error)),
         }
+        self.inbox.close();
         self.spaces.remove(&self.id);
     }
 
     async fn load(&mut self) -> Result<(), Error> {
+        if !self.is_replica() {
+            let (state, relay) = Relay::begin(&self.context, self.spaces.replicas(), self.id).await?;
+            let owes = !relay.owes_nothing();
+            (self.state, self.relay) = (state, Some(relay));
+            if owes {
+                self.meet_replicas();
+            }
+            return Ok(());
+        }
         let (context, id) = (Arc::clone(&self.context), self.id);
         let loading = tokio::task::spawn_blocking(move || disk::load(&context, id));
         self.state = loading.await.map_err(|_stopped| Error::Closed)??;
-        Ok(())
+        self.take_over().await
     }
 
     async fn serve(&mut self, stop: Shutdown) {
@@ -95,13 +130,21 @@ impl Actor {
         loop {
             let then = tokio::select! {
                 biased;
-                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.done(done),
+                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.done(done).await,
                 command = self.inbox.recv() => match command {
                     Some(command) => {
                         rest_at = clock.monotonic().after(REST_AFTER);
                         self.command(command).await
                     }
                     None => Then::End,
+                },
+                pushed = pushed(&mut self.relay) => match pushed {
+                    Some(entries) => self.follow(entries).await,
+                    None => {
+                        debug!(space = %self.id.short(), "the replica that was relayed is gone");
+                        self.ending = true;
+                        Then::GoOn
+                    }
                 },
                 changed = ring.changed() => if changed.is_ok() { self.ring_changed() } else { Then::End },
                 () = stop.triggered(), if self.flying.is_none() => Then::End,
@@ -114,6 +157,9 @@ impl Actor {
                 return;
             }
             self.cut();
+            if self.ending && self.flying.is_none() {
+                return;
+            }
         }
     }
 
@@ -122,18 +168,17 @@ impl Actor {
             Command::Append { entries, origin, reply } => self.append(entries, origin, reply).await,
             Command::Open { reply } => {
                 self.meet_replicas();
-                let opened = Opened {
-                    heads: self.state.heads(),
-                    events: self.events.subscribe(),
-                    source: Source::Local { space: self.id, store: self.context.store.clone() },
-                };
+                let (heads, events) = (self.heads(), self.events.subscribe());
+                let opened = Opened { heads, events, source: self.source() };
                 drop(reply.send(Ok(opened)));
             }
-            Command::Heads { reply } => drop(reply.send(Ok(self.state.heads()))),
+            Command::Heads { reply } => drop(reply.send(Ok(self.heads()))),
             Command::Authorise { proof, challenge, reply } => {
                 drop(reply.send(self.authorise(&proof, challenge).map_err(Error::from)));
             }
-            Command::Recheck { session, reply } => drop(reply.send(self.recheck(&session).map_err(Error::from))),
+            Command::Recheck { session, reply } => {
+                drop(reply.send(self.recheck(&session).map_err(Error::from)))
+            }
             Command::Attest { logs, everywhere, reply } => self.attest(logs, everywhere, reply),
             Command::Settle { reply } => self.gathering.waiters.push(Waiter::Settle(reply)),
             Command::Reconcile { peer, reply } => self.reconcile_for(peer, reply),
@@ -142,7 +187,7 @@ impl Actor {
         Then::GoOn
     }
 
-    fn done(&mut self, done: Done) -> Then {
+    async fn done(&mut self, done: Done) -> Then {
         match done {
             Done::Written(Ok(())) => self.landed(),
             Done::Written(Err(error)) => {
@@ -151,13 +196,22 @@ impl Actor {
             }
             Done::Delivered(peer, delivered) => self.delivered(peer, delivered),
             Done::RetryDue(peer) => self.retry(peer),
+            Done::CaughtUp(Ok(entries)) => {
+                self.catching_up = false;
+                return self.follow(entries).await;
+            }
+            Done::CaughtUp(Err(error)) => {
+                debug!(space = %self.id.short(), "what a replica has cannot be followed: {error}");
+                self.ending = true;
+            }
         }
         Then::GoOn
     }
 
     /// Ends if nobody holds a handle and nothing is under way.
     fn rest(&self) -> Then {
-        let idle = self.flying.is_none() && self.gathering.is_empty() && self.jobs.is_empty();
+        let owes = self.relay.as_ref().is_some_and(|relay| !relay.owes_nothing());
+        let idle = self.flying.is_none() && self.gathering.is_empty() && self.jobs.is_empty() && !owes;
         if idle && self.spaces.retire(&self.id, &self.inbox) {
             debug!(space = %self.id.short(), "a space goes to rest");
             return Then::End;
@@ -166,7 +220,10 @@ impl Actor {
     }
 
     fn ring_changed(&mut self) -> Then {
-        if !self.couriers.is_empty() {
+        if self.is_replica() == self.relay.is_some() {
+            debug!(space = %self.id.short(), "the ring gave this supernode another part in a space");
+            self.ending = true;
+        } else if !self.couriers.is_empty() {
             self.meet_replicas();
         }
         Then::GoOn
@@ -184,7 +241,9 @@ impl Actor {
             protocol: cosmic_custody::message::space::PROTOCOL,
         };
         let session = verify_session(&self.state.membership, proof, &expected, self.context.clock.now())?;
-        if let Some(genesis) = proof.unverified().genesis.as_ref().filter(|_| self.state.membership.genesis().is_none()) {
+        if let Some(genesis) =
+            proof.unverified().genesis.as_ref().filter(|_| self.state.membership.genesis().is_none())
+        {
             // The root itself opened a space that was never seen here: its first entries will follow.
             self.state.membership.found(genesis)?;
         }
@@ -210,11 +269,73 @@ impl Actor {
 
     /// What a receipt of this supernode promises for the space, by the ring as it is now.
     pub(super) fn promise(&self) -> Promise {
-        if duty::replicas(&self.context.ring_view(), &self.id).contains(&self.context.peer) {
-            Promise::Keeps
-        } else {
-            Promise::Forwards
+        if self.relay.is_none() { Promise::Keeps } else { Promise::Forwards }
+    }
+
+    fn is_replica(&self) -> bool {
+        duty::replicas(&self.context.ring_view(), &self.id).contains(&self.context.peer)
+    }
+
+    pub(super) fn heads(&self) -> SpaceHeads {
+        let mut heads = self.state.heads();
+        if let Some(relay) = &self.relay {
+            relay.add_heads(&mut heads);
         }
+        heads
+    }
+
+    pub(super) fn source(&self) -> Source {
+        match &self.relay {
+            None => Source::Local { space: self.id, store: self.context.store.clone() },
+            Some(relay) => Source::Remote {
+                space: self.id,
+                peer: relay.upstream,
+                replicas: self.spaces.replicas().clone(),
+                overlay: relay.overlay.clone(),
+            },
+        }
+    }
+
+    /// What this supernode owed as a gateway becomes its own when it is a replica.
+    async fn take_over(&mut self) -> Result<(), Error> {
+        let rows = relay::rows(&self.context.store, self.id)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let span = cosmic_store::Span::prefix(&self.id);
+        self.gathering.delete_span(&span);
+        let entries = rows.into_iter().map(|(_, frame)| frame.into()).collect();
+        let (reply, _nobody) = oneshot::channel();
+        self.append(entries, Origin::Session(0), reply).await;
+        self.cut();
+        Ok(())
+    }
+
+    /// Entries that the relayed replica has pushed.
+    async fn follow(&mut self, entries: Vec<Vec<u8>>) -> Then {
+        let Some(upstream) = self.relay.as_ref().map(|relay| relay.upstream) else { return Then::GoOn };
+        let entries = entries.into_iter().map(|entry| Frame::from(entry).into()).collect();
+        let missing = self.admit(entries, Origin::Supernode(upstream)).await;
+        let behind = match &missing {
+            Ok((appended, _)) => appended.stopped.iter().any(|(_, refusal)| refusal.code.is_transient()),
+            Err(_) => true,
+        };
+        if behind && !self.catching_up {
+            self.catching_up = true;
+            let (replicas, space, ours) = (self.spaces.replicas().clone(), self.id, self.heads());
+            let catching =
+                async move { Done::CaughtUp(relay::catch_up(&replicas, space, upstream, ours).await) };
+            self.jobs.push(catching.boxed());
+        }
+        Then::GoOn
+    }
+}
+
+/// The next push of the relayed replica; never, if none is relayed.
+async fn pushed(relay: &mut Option<Relay>) -> Option<Vec<Vec<u8>>> {
+    match relay {
+        Some(relay) => relay.pushes.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use cosmic_common::{
     heads::Head,
-    id::LogId,
+    id::{LogId, SpaceId},
 };
 use cosmic_custody::{
     Held,
@@ -15,7 +15,7 @@ use cosmic_custody::{
 };
 use cosmic_log::entry::Entry;
 use cosmic_space::admission::{Comparison, compare};
-use cosmic_store::Batch;
+use cosmic_store::{Batch, Span};
 use cosmic_sync::{
     door::{Aside, Growth},
     message::Frame,
@@ -33,7 +33,7 @@ use super::{
 use crate::{
     duty,
     metrics::Why,
-    tables::{FORKS, SPACES},
+    tables::{FORKS, FORWARDS, SPACES},
 };
 
 /// After so many signatures the thread is lent to others.
@@ -78,6 +78,16 @@ impl Gathering {
         Self { batch, touched: BTreeSet::new(), frames: HashMap::new(), entries: 0, waiters: Vec::new() }
     }
 
+    /// What will be written next.
+    pub(super) const fn batch_mut(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+
+    /// Deletes what this batch takes over from `forwards`.
+    pub(super) fn delete_span(&mut self, span: &Span<(SpaceId, u64)>) {
+        self.batch.delete_span(&FORWARDS, span);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiters.is_empty() && self.batch.is_empty()
     }
@@ -102,10 +112,23 @@ impl Fresh {
 impl Actor {
     /// Admits entries in their order; the answer comes once they are durable.
     pub(super) async fn append(&mut self, brought: Vec<Brought>, origin: Origin, reply: Reply<Appended>) {
+        match self.admit(brought, origin).await {
+            Ok((appended, logs)) => self.gathering.waiters.push(Waiter::Append { appended, logs, reply }),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Admits entries in their order, and shows what is new to who follows the space.
+    pub(super) async fn admit(
+        &mut self,
+        brought: Vec<Brought>,
+        origin: Origin,
+    ) -> Result<(Appended, BTreeSet<LogId>), Error> {
         let mut appended = Appended::default();
         let mut logs = BTreeSet::new();
         let mut fresh = Fresh::default();
         let decoded: Vec<_> = brought.iter().map(|brought| Entry::from_bytes(&brought.frame)).collect();
+        self.open_logs(&decoded, origin).await?;
         if self.state.membership.genesis().is_none() {
             let entries: Vec<Entry> = decoded.iter().flatten().cloned().collect();
             self.state.membership.learn(&entries);
@@ -117,7 +140,7 @@ impl Actor {
             let outcome = match &entry {
                 Ok(entry) => {
                     logs.insert(entry.core().log);
-                    self.take(entry, brought, &mut fresh, &mut appended)
+                    self.take(entry, brought, origin, (&mut fresh, &mut appended)).await
                 }
                 Err(error) => Err(Refusal::new(RefusalCode::InvalidEntry, sentence(error))),
             };
@@ -131,8 +154,22 @@ impl Actor {
                 }
             }
         }
-        self.gathering.waiters.push(Waiter::Append { appended, logs, reply });
         self.spread(fresh, origin);
+        Ok((appended, logs))
+    }
+
+    /// For a relayed space: learns what goes before the entries, and sees that there is room for them.
+    async fn open_logs(
+        &mut self,
+        decoded: &[Result<Entry, cosmic_log::entry::Error>],
+        origin: Origin,
+    ) -> Result<(), Error> {
+        let Some(relay) = &mut self.relay else { return Ok(()) };
+        if matches!(origin, Origin::Session(_)) && !relay.has_room() {
+            return Err(Error::Busy);
+        }
+        let entries: Vec<Entry> = decoded.iter().flatten().cloned().collect();
+        relay.open_logs(&mut self.state, self.spaces.replicas(), &entries).await
     }
 
     /// Shows new entries to live sessions and to the other replicas, before they are durable here.
@@ -149,16 +186,19 @@ impl Actor {
         }
     }
 
-    fn take(
+    async fn take(
         &mut self,
         entry: &Entry,
         Brought { frame, place }: &Brought,
-        fresh: &mut Fresh,
-        appended: &mut Appended,
+        origin: Origin,
+        (fresh, appended): (&mut Fresh, &mut Appended),
     ) -> Result<(), Refusal> {
         let log = entry.core().log;
         if place.is_some_and(|place| place.log != log || place.seq != entry.core().seq) {
-            return Err(Refusal::new(RefusalCode::InvalidEntry, "the entry does not stand where it was said to"));
+            return Err(Refusal::new(
+                RefusalCode::InvalidEntry,
+                "the entry does not stand where it was said to",
+            ));
         }
         if appended.asides.contains_key(&log) {
             return Err(Refusal::new(RefusalCode::Gap, "an entry before this one was not taken"));
@@ -166,15 +206,14 @@ impl Actor {
         let taken = self.state.take(entry);
         match &taken {
             Taken::New { channel, order } => {
-                disk::put_entry(&mut self.gathering.batch, &self.state, entry, &taken);
-                self.gathering.touched.insert(log);
-                self.gathering.frames.insert((log, entry.core().seq), frame.clone());
-                self.gathering.entries += 1;
+                self.keep(entry, frame, &taken, origin);
                 fresh.membership |= order.is_some();
                 fresh.add(*channel, entry, frame);
                 Ok(())
             }
-            Taken::Placed => self.compare(entry, appended),
+            // A relayed replica has compared already.
+            Taken::Placed if self.relay.is_some() && matches!(origin, Origin::Supernode(_)) => Ok(()),
+            Taken::Placed => self.compare(entry, appended).await,
             Taken::Waits(refusal) | Taken::Refused(refusal) => Err(refuse(refusal)),
             Taken::Full(error) => {
                 appended.asides.insert(log, Aside::Declined);
@@ -183,15 +222,32 @@ impl Actor {
         }
     }
 
+    /// Adds an entry that was taken to the batch: to keep it, or to owe it to the replicas.
+    fn keep(&mut self, entry: &Entry, frame: &Frame, taken: &Taken, origin: Origin) {
+        let (log, seq) = (entry.core().log, entry.core().seq);
+        match (&mut self.relay, origin) {
+            (None, _) => disk::put_entry(&mut self.gathering.batch, &self.state, entry, taken),
+            (Some(relay), Origin::Session(_)) => {
+                relay.forward(&mut self.gathering.batch, &self.id, entry, frame);
+            }
+            // The relayed replica has it, or will: only to be read until then.
+            (Some(relay), Origin::Pulled) => return relay.overlay.insert(log, seq, frame.clone()),
+            (Some(_), Origin::Supernode(_)) => return,
+        }
+        self.gathering.touched.insert(log);
+        self.gathering.frames.insert((log, seq), frame.clone());
+        self.gathering.entries += 1;
+    }
+
     /// An entry whose place is taken: ours, or another branch, which is kept aside.
-    fn compare(&mut self, entry: &Entry, appended: &mut Appended) -> Result<(), Refusal> {
+    async fn compare(&mut self, entry: &Entry, appended: &mut Appended) -> Result<(), Refusal> {
         let (log, seq) = (entry.core().log, entry.core().seq);
         let Some(state) = self.state.logs.get(&log) else { return Ok(()) };
         if state.head() == (Head { seq, entry: entry.id() }) {
             return Ok(());
         }
-        let ours = self.entry_at(log, seq).map_err(|error| error.refusal())?;
-        let Some(ours) = ours else { return Ok(()) };
+        let ours = self.entry_at(log, seq).await.map_err(|error| error.refusal())?;
+        let (Some(ours), Some(state)) = (ours, self.state.logs.get(&log)) else { return Ok(()) };
         match compare(state, &ours, entry) {
             Comparison::Duplicate => Ok(()),
             Comparison::Forged(refusal) => Err(refuse(&refusal)),
@@ -205,12 +261,14 @@ impl Actor {
     }
 
     /// Our entry at a place, written or about to be.
-    fn entry_at(&self, log: LogId, seq: u64) -> Result<Option<Entry>, Error> {
+    async fn entry_at(&mut self, log: LogId, seq: u64) -> Result<Option<Entry>, Error> {
         let flying = self.flying.as_ref().and_then(|flying| flying.frames.get(&(log, seq)));
-        match self.gathering.frames.get(&(log, seq)).or(flying) {
-            Some(frame) => Ok(Some(Entry::from_bytes(frame)?)),
-            None => disk::entry(&self.context.store, (log, seq)),
+        if let Some(frame) = self.gathering.frames.get(&(log, seq)).or(flying) {
+            return Ok(Some(Entry::from_bytes(frame)?));
         }
+        let source = self.source();
+        let frames = source.range(log, seq, seq.saturating_add(1), 1).await?;
+        frames.first().map(|frame| Entry::from_bytes(frame).map_err(Error::from)).transpose()
     }
 
     /// Signs for logs again, once everything admitted so far is durable.
@@ -229,18 +287,20 @@ impl Actor {
         let next = Gathering::new(self.context.store.batch());
         let Gathering { mut batch, touched, frames, entries, waiters } =
             std::mem::replace(&mut self.gathering, next);
-        for log in &touched {
+        let kept = self.relay.is_none();
+        for log in touched.iter().filter(|_| kept) {
             if let Some(state) = self.state.logs.get(log) {
                 disk::put_log(&mut batch, &self.id, state);
             }
         }
-        if !touched.is_empty() && !self.state.known {
+        if kept && !touched.is_empty() && !self.state.known {
             batch.put(&SPACES, &self.id, &self.context.clock.now());
             self.state.known = true;
         }
         let asked = waiters.iter().flat_map(Waiter::logs).copied();
         let logs: BTreeSet<LogId> = touched.iter().copied().chain(asked).collect();
-        let heads = logs.into_iter().filter_map(|log| Some((log, self.state.logs.get(&log)?.head()))).collect();
+        let heads =
+            logs.into_iter().filter_map(|log| Some((log, self.state.logs.get(&log)?.head()))).collect();
         let nothing_to_write = batch.is_empty();
         self.flying = Some(Flying { heads, frames, entries, waiters });
         if nothing_to_write {
@@ -254,7 +314,12 @@ impl Actor {
     /// The batch is durable: sign, and answer who waited.
     pub(super) fn landed(&mut self) {
         let Some(Flying { heads, entries, waiters, .. }) = self.flying.take() else { return };
-        self.context.metrics.entries_stored.inc_by(entries);
+        let metrics = &self.context.metrics;
+        let counter = if self.relay.is_none() { &metrics.entries_stored } else { &metrics.entries_forwarded };
+        counter.inc_by(entries);
+        if entries > 0 && self.relay.is_none() {
+            self.spaces.moved(&self.id);
+        }
         let signed = self.sign(&heads);
         for waiter in waiters {
             waiter.answer(&heads, &signed);

@@ -20,10 +20,11 @@ use tracing::debug;
 use super::{
     actor::{Actor, Done, sentence},
     handle::{Event, Receipts, Reply},
+    relay,
 };
 use crate::{
-    duty,
     context::log_of_receipt,
+    duty,
     replica::{client, reconcile},
 };
 
@@ -50,7 +51,7 @@ pub(super) enum Delivered {
     /// To an append.
     Append(Result<ReplicaAnswer, client::Error>),
     /// To a comparison of heads.
-    Compared(Result<reconcile::Reconciled, reconcile::Error>),
+    Compared(Result<reconcile::Reconciled, Arc<reconcile::Error>>),
     /// To a question for receipts.
     Attested(Result<ReplicaAnswer, client::Error>),
 }
@@ -63,8 +64,13 @@ impl Actor {
         self.couriers.retain(|peer, _| replicas.contains(peer));
         for peer in replicas.into_iter().filter(|peer| *peer != own) {
             if !self.couriers.contains_key(&peer) {
-                let courier =
-                    Courier { outstanding: 0, comparing: false, waiting: false, behind: true, retry: RETRY_FIRST };
+                let courier = Courier {
+                    outstanding: 0,
+                    comparing: false,
+                    waiting: false,
+                    behind: true,
+                    retry: RETRY_FIRST,
+                };
                 self.couriers.insert(peer, courier);
                 self.compare_with(peer);
             }
@@ -129,17 +135,26 @@ impl Actor {
             Delivered::Attested(Ok(other)) => {
                 debug!(peer = %peer.short(), "a replica did not attest: {}", client::Error::answer(other));
             }
-            Delivered::Attested(Err(error)) => debug!(peer = %peer.short(), "a replica did not attest: {error}"),
+            Delivered::Attested(Err(error)) => {
+                debug!(peer = %peer.short(), "a replica did not attest: {error}")
+            }
         }
     }
 
     /// The receipts of a replica go to the sessions that wait for them.
-    fn pass_on(&self, peer: PeerId, receipts: Vec<Vec<u8>>) {
+    fn pass_on(&mut self, peer: PeerId, receipts: Vec<Vec<u8>>) {
+        let current = duty::replicas(&self.context.ring_view(), &self.id);
         let opened = receipts.into_iter().filter_map(|bytes| {
             let (space, log, receipt) = log_of_receipt(&bytes)?;
-            (space == self.id && receipt.holder == peer).then(|| (log, Arc::from(bytes)))
+            (space == self.id && receipt.holder == peer).then_some((log, receipt, bytes))
         });
-        let receipts: Receipts = opened.collect();
+        let mut receipts = Receipts::new();
+        for (log, receipt, bytes) in opened.collect::<Vec<_>>() {
+            if let Some(relay) = &mut self.relay {
+                relay.signed(self.gathering.batch_mut(), &self.id, (log, &receipt), &current);
+            }
+            receipts.push((log, Arc::from(bytes)));
+        }
         if !receipts.is_empty() {
             self.tell(Event::Receipts(Arc::new(receipts)));
         }
@@ -185,9 +200,14 @@ impl Actor {
         courier.comparing = true;
         courier.behind = false;
         let spaces = self.spaces.clone();
+        let relayed = self.relay.is_some();
         let comparing = async move {
-            let result = reconcile::reconcile(&spaces, &space, peer).await;
-            Done::Delivered(peer, Delivered::Compared(result))
+            let result = if relayed {
+                relay::resend(spaces.replicas(), &spaces.context().store, space.id(), peer).await
+            } else {
+                reconcile::reconcile(&spaces, &space, peer).await
+            };
+            Done::Delivered(peer, Delivered::Compared(result.map_err(Arc::new)))
         };
         self.jobs.push(comparing.boxed());
     }
@@ -196,9 +216,16 @@ impl Actor {
     pub(super) fn reconcile_for(&mut self, peer: PeerId, reply: Reply<()>) {
         let Some(space) = self.spaces.loaded(&self.id) else { return };
         let spaces = self.spaces.clone();
+        let relayed = self.relay.is_some();
         let comparing = async move {
-            let result = reconcile::reconcile(&spaces, &space, peer).await;
-            drop(reply.send(result.as_ref().map(drop).map_err(|error| super::Error::Reconcile(error.to_string()))));
+            let result = if relayed {
+                reconcile::membership(spaces.replicas(), &space, peer).await
+            } else {
+                reconcile::reconcile(&spaces, &space, peer).await
+            };
+            let result = result.map_err(Arc::new);
+            let told = result.as_ref().map(drop).map_err(|error| super::Error::Reconcile(Arc::clone(error)));
+            drop(reply.send(told));
             Done::Delivered(peer, Delivered::Compared(result))
         };
         self.jobs.push(comparing.boxed());
@@ -209,7 +236,8 @@ impl Actor {
         for peer in self.couriers.keys().copied() {
             let request = ReplicaRequest::Attest { space: self.id, logs: logs.to_vec() };
             let answer = self.spaces.replicas().call(peer, request);
-            self.jobs.push(async move { Done::Delivered(peer, Delivered::Attested(answer.wait().await)) }.boxed());
+            self.jobs
+                .push(async move { Done::Delivered(peer, Delivered::Attested(answer.wait().await)) }.boxed());
         }
     }
 }

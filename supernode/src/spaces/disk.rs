@@ -2,7 +2,7 @@
 
 use cosmic_common::id::SpaceId;
 use cosmic_log::{chain::LogState, entry::Entry};
-use cosmic_store::{Batch, Span, Store};
+use cosmic_store::{Batch, Span};
 
 use super::{
     error::Error,
@@ -54,16 +54,16 @@ pub(super) fn put_entry(batch: &mut Batch, state: &State, entry: &Entry, taken: 
         batch.put(&ORDER, &(state.space, *order), &(core.log, core.seq));
     }
     account(batch, &state.space, Account::Entries, 1);
-    account(batch, &state.space, Account::EntryBytes, i64::try_from(entry.as_bytes().len()).unwrap_or(i64::MAX));
+    account(
+        batch,
+        &state.space,
+        Account::EntryBytes,
+        i64::try_from(entry.as_bytes().len()).unwrap_or(i64::MAX),
+    );
 }
 
 /// Adds the row of a log as it stands now.
 pub(super) fn put_log(batch: &mut Batch, space: &SpaceId, state: &LogState) {
     let row = LogRow { open: *state.open(), head: state.head() };
     batch.put(&LOGS, &(*space, state.open().channel, state.log()), &row);
-}
-
-/// The entry stored at a place.
-pub(super) fn entry(store: &Store, place: (cosmic_common::id::LogId, u64)) -> Result<Option<Entry>, Error> {
-    store.get(&ENTRIES, &place)?.map(|bytes| Entry::from_bytes(&bytes).map_err(Error::from)).transpose()
 }

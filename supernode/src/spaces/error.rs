@@ -1,5 +1,7 @@
 //! Why a space cannot do what it was asked, and how that is said on the wire.
 
+use std::sync::Arc;
+
 use cosmic_custody::message::refusal::{Refusal, RefusalCode};
 use cosmic_space::refusal;
 
@@ -25,8 +27,8 @@ pub enum Error {
     #[error("no replica of the space answers")]
     Replica(#[from] crate::replica::client::Error),
     /// A comparison of heads did not come to its end.
-    #[error("the replicas of the space could not be compared: {0}")]
-    Reconcile(String),
+    #[error("the replicas of the space could not be compared")]
+    Reconcile(#[source] Arc<crate::replica::reconcile::Error>),
 }
 
 impl Error {

@@ -190,7 +190,11 @@ impl Space {
     ///
     /// # Errors
     /// If it does not hold.
-    pub async fn authorise(&self, proof: Signed<SessionProof>, challenge: Challenge) -> Result<Session, Error> {
+    pub async fn authorise(
+        &self,
+        proof: Signed<SessionProof>,
+        challenge: Challenge,
+    ) -> Result<Session, Error> {
         self.ask(|reply| Command::Authorise { proof: Box::new(proof), challenge, reply }).await
     }
 

@@ -9,7 +9,10 @@ use cosmic_common::{
     record::Record as _,
     time::{HybridTime, Timestamp},
 };
-use cosmic_custody::{Promise, Receipt, message::{refusal::Refusal, space::SpaceFrame}};
+use cosmic_custody::{
+    Promise, Receipt,
+    message::{refusal::Refusal, space::SpaceFrame},
+};
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_log::{
     chain::{Draft, LogState, append, open_log},
@@ -104,9 +107,22 @@ impl Device {
         entry
     }
 
+    /// The entry that opened the log of `entry`.
+    pub(super) fn opening(&self, entry: &Entry) -> Entry {
+        Entry::from_bytes(&self.logs[&entry.core().log].frames[0]).unwrap()
+    }
+
+    /// The next entry of our log, signed by somebody else.
+    pub(super) fn forge(&mut self, channel: ChannelId, forger: &SecretKey) -> Entry {
+        let mut draft = Draft::new(Kind::Change, HybridTime::default());
+        draft.epoch = Some(EpochId::from_bytes([7; 32]));
+        append(&self.own[&channel], draft, forger, |_core| b"forged".to_vec()).unwrap()
+    }
+
     fn keep(&mut self, channel: ChannelId, entry: &Entry) {
         let head = Head { seq: entry.core().seq, entry: entry.id() };
-        let log = self.logs.entry(entry.core().log).or_insert_with(|| Log { channel, frames: Vec::new(), head });
+        let log =
+            self.logs.entry(entry.core().log).or_insert_with(|| Log { channel, frames: Vec::new(), head });
         log.head = head;
         log.frames.push(Frame::from(entry.as_bytes()));
     }
@@ -119,7 +135,9 @@ impl Device {
     /// The holders that promise to keep an entry, as far as receipts came.
     pub(super) fn keepers(&self, entry: &Entry, promise: Promise) -> Vec<PeerId> {
         let covers = |receipt: &&Receipt| match receipt.held {
-            cosmic_custody::Held::Log { log, head, .. } => log == entry.core().log && head.seq >= entry.core().seq,
+            cosmic_custody::Held::Log { log, head, .. } => {
+                log == entry.core().log && head.seq >= entry.core().seq
+            }
             _ => false,
         };
         let mut peers: Vec<_> = self
@@ -167,7 +185,8 @@ impl Device {
         for (id, log) in &self.logs {
             channels.entry(log.channel).or_default().insert(*id, log.head);
         }
-        let summary = Summary { membership: membership_channel(&self.space), channels, interest: Interest::All };
+        let summary =
+            Summary { membership: membership_channel(&self.space), channels, interest: Interest::All };
         let config = Config { quiet_ms: 20, ..Config::default() };
         let (machine, outputs) = Machine::open(config, summary, Timestamp::default()).unwrap();
         let mut link = Link {
@@ -271,7 +290,8 @@ impl Link {
                 Output::Send(message) => self.outbox.push(SpaceFrame::Sync(message.to_bytes()).to_bytes()),
                 Output::Load { ticket, ranges, .. } => {
                     let frames = ranges.iter().map(|range| {
-                        let (from, to) = (usize::try_from(range.from).unwrap(), usize::try_from(range.to).unwrap());
+                        let (from, to) =
+                            (usize::try_from(range.from).unwrap(), usize::try_from(range.to).unwrap());
                         device.logs[&range.log].frames[from..to].to_vec()
                     });
                     let frames = frames.collect();

@@ -64,7 +64,8 @@ impl World {
             .collect();
         let endpoints: BTreeMap<_, _> =
             joined.iter().map(|(key, net)| (key.peer_id(), net.listening())).collect();
-        let (ring, seen) = watch::channel(Arc::new(view(&joined.iter().map(|(key, _)| key).collect::<Vec<_>>(), endpoints)));
+        let (ring, seen) =
+            watch::channel(Arc::new(view(&joined.iter().map(|(key, _)| key).collect::<Vec<_>>(), endpoints)));
         let (holders, latest) = watch::channel(Arc::new(holders_of(&ring.borrow())));
         let start = |(key, net): (SecretKey, cosmic_net::Handle)| {
             let directory = tempfile::tempdir().unwrap();
@@ -93,7 +94,8 @@ impl World {
             });
             let metrics = crate::shards::Metrics::default();
             let services =
-                Services::start(&context, latest.clone(), &crate::objects::Config::default(), metrics).unwrap();
+                Services::start(&context, latest.clone(), &crate::objects::Config::default(), metrics)
+                    .unwrap();
             Supernode { spaces: services.spaces.clone(), services, context, _directory: directory }
         };
         let supernodes = joined.into_iter().map(start).collect();
@@ -141,7 +143,10 @@ fn view(keys: &[&SecretKey], endpoints: BTreeMap<PeerId, Vec<cosmic_common::addr
 }
 
 /// Waits for something that other tasks bring about.
-pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
+pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> T {
     let looking = async {
         loop {
             if let Some(found) = probe().await {
@@ -150,5 +155,7 @@ pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), looking).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+    tokio::time::timeout(Duration::from_secs(20), looking)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not happen"))
 }
