@@ -1,12 +1,12 @@
 //! The bootstrap node as a program.
+//!
+//! It keeps the system's allocator: it computes little, and an idle one takes 18 MiB, against 34 MiB with mimalloc,
+//! whose arena the kernel fills with huge pages.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use cosmic_bootstrap::cli::{self, Arguments};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     cli::main(Arguments::parse())

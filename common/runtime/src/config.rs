@@ -27,8 +27,9 @@ use keys::Keys;
 /// What the names of our environment variables begin with.
 const PREFIX: &str = "COSMIC_";
 /// Variables with our prefix that are not settings: the command line reads the first two itself, the
-/// others belong to tests, whose child processes inherit them.
-const NOT_SETTINGS: [&str; 4] = ["COSMIC_CONFIG", "COSMIC_DATA_DIR", "COSMIC_SEEDS", "COSMIC_ROUNDS"];
+/// others belong to builds and tests, whose child processes inherit them.
+const NOT_SETTINGS: [&str; 5] =
+    ["COSMIC_CONFIG", "COSMIC_DATA_DIR", "COSMIC_COMMIT", "COSMIC_SEEDS", "COSMIC_ROUNDS"];
 
 /// A struct of settings, read by [`load`]. Every key needs a default; an absent value is `None`.
 pub trait Settings: Default + Serialize + DeserializeOwned {
