@@ -46,7 +46,7 @@ simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=
 	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked $(RULES) simulat
 
 soak: build ## kills, full disks and interruptions for long: make soak ROUNDS=200
-	COSMIC_ROUNDS=$${ROUNDS:-200} $(CARGO) test --locked -p cosmic-tests --test cluster -- --test-threads 1
+	COSMIC_ROUNDS=$${ROUNDS:-200} $(CARGO) test --locked --workspace --test cluster -- --test-threads 1
 
 fuzz: prepare ## every decoder for SECONDS each (needs cargo-fuzz)
 	tools/fuzz $${SECONDS_EACH:-60}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use memchr::memmem::Finder;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 
 /// Bytes of a canary as text, each worth 5 random bits: no compressor makes it shorter than half.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{RngCore as _, SeedableRng as _};
+use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,7 @@ const DEFAULT_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Documents one request carries.
 const BATCH: usize = 200;
 /// How long anything may take before the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 const COLLECTION: &str = "notes";
 const FILE: &str = "demo.bin";
 

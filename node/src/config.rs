@@ -42,11 +42,7 @@ impl Default for Config {
             http: ([127, 0, 0, 1], 7421).into(),
             host_names: Vec::new(),
             offline: false,
-            // The CRDT library would log the structure of documents.
-            log: telemetry::Config {
-                filter: "info,loro=warn,loro_internal=warn".to_owned(),
-                ..telemetry::Config::default()
-            },
+            log: telemetry::Config::default(),
         }
     }
 }

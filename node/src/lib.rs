@@ -71,7 +71,9 @@ fn run(flags: &config::Flags, everywhere: &cli::Everywhere) -> Result<(), (Code,
     let config =
         config::load(flags, &path).map_err(|mistakes| (Code::Configuration, mistakes.to_string()))?;
     let failed = |error: &dyn std::error::Error| (Code::Failed, sentence(error));
-    telemetry::init(&config.log).map_err(|error| failed(&error))?;
+    // The CRDT library logs the structure of documents: never, whatever the filter says.
+    let filter = format!("{},loro=off,loro_internal=off", config.log.filter);
+    telemetry::init(&telemetry::Config { filter, ..config.log.clone() }).map_err(|error| failed(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -31,6 +31,7 @@ use crate::{
 pub struct Node(Arc<Rooms>);
 
 /// What a node is made of.
+#[derive(Debug)]
 pub struct Rooms {
     /// The database with its single writer.
     pub database: Database<Core>,

@@ -102,7 +102,7 @@ impl Core {
             "UPDATE spaces SET constant = ?2 WHERE space = ?1",
             params![id.as_bytes(), secrets.as_bytes()],
         )?;
-        let mut space = Space::empty(&self.context.device, id, name.to_owned(), &nonce);
+        let mut space = Space::empty(&self.context.device, id, &nonce);
         space.membership.found(&genesis)?;
         space.secrets = Some(secrets.clone());
         space.add_record(self, connection, &MembershipRecord::Genesis(genesis))?;

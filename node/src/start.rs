@@ -213,9 +213,8 @@ async fn adopt_ring(node: &Node, ring: Arc<RingView>) {
         }
     }
     let table = Arc::clone(&ring.table);
-    let replicas = move |space: &cosmic_common::id::SpaceId| -> Vec<PeerId> {
-        table.replicas_of(space).collect()
-    };
+    let replicas =
+        move |space: &cosmic_common::id::SpaceId| -> Vec<PeerId> { table.replicas_of(space).collect() };
     node.safety.set_ring(Standing::of(&ring.members), Box::new(replicas));
     let counting = node.clone();
     if let Err(error) = node.read(move |connection| counting.safety.load(connection)).await {

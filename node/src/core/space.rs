@@ -24,7 +24,6 @@ use crate::{device::Device, error::Error};
 #[derive(Debug)]
 pub(crate) struct Space {
     pub(crate) id: SpaceId,
-    pub(crate) name: String,
     pub(crate) writer: SecretKey,
     pub(crate) kem: KemSecret,
     pub(crate) membership: Membership,
@@ -55,7 +54,6 @@ pub(crate) struct Covered {
 }
 
 struct Row {
-    name: String,
     writer_reference: Vec<u8>,
     constant: Option<Vec<u8>>,
     delegation: Option<Vec<u8>>,
@@ -70,22 +68,21 @@ impl Space {
     pub(crate) fn load(connection: &Connection, device: &Device, id: &SpaceId) -> Result<Self, Error> {
         let row = connection
             .query_row(
-                "SELECT name, writer_reference, constant, delegation, ticket FROM spaces WHERE space = ?1",
+                "SELECT writer_reference, constant, delegation, ticket FROM spaces WHERE space = ?1",
                 [id.as_bytes()],
                 |row| {
                     Ok(Row {
-                        name: row.get(0)?,
-                        writer_reference: row.get(1)?,
-                        constant: row.get(2)?,
-                        delegation: row.get(3)?,
-                        ticket: row.get(4)?,
+                        writer_reference: row.get(0)?,
+                        constant: row.get(1)?,
+                        delegation: row.get(2)?,
+                        ticket: row.get(3)?,
                     })
                 },
             )
             .optional()?
             .ok_or(Error::NoSpace { space: id.to_string() })?;
         let delegation = row.delegation.map(|bytes| EntryId::try_from(bytes.as_slice())).transpose()?;
-        let mut space = Self::empty(device, *id, row.name, &row.writer_reference);
+        let mut space = Self::empty(device, *id, &row.writer_reference);
         space.delegation = delegation;
         space.ticket = row.ticket.map(Zeroizing::new);
         space.secrets = row.constant.and_then(secret_bytes).map(SpaceSecrets::from_bytes);
@@ -101,10 +98,9 @@ impl Space {
     }
 
     /// A space of which nothing is known but who this device is in it.
-    pub(crate) fn empty(device: &Device, id: SpaceId, name: String, writer_reference: &[u8]) -> Self {
+    pub(crate) fn empty(device: &Device, id: SpaceId, writer_reference: &[u8]) -> Self {
         Self {
             id,
-            name,
             writer: device.writer_key(writer_reference),
             kem: device.kem_secret(&id),
             membership: Membership::new(id),
