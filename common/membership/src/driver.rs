@@ -1,7 +1,7 @@
-//! The driver: whom to ask and when. Rounds repair what pushes missed.
+//! The driver: whom to ask and when. Patrols repair what pushes missed.
 //!
-//! Who serves (supernodes, bootstrap nodes) compares with all its neighbours in each round, which also keeps
-//! the connections to them, and pushes changes at once. Who does not (light nodes) asks one peer per round.
+//! Who serves (supernodes, bootstrap nodes) compares with all its neighbours in each patrol, which also keeps
+//! the connections to them, and pushes changes at once. Who does not (light nodes) asks one peer per patrol.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,17 +17,17 @@ use tracing::debug;
 
 use crate::{RingView, link::Link, view::presentable};
 
-/// The time between two rounds.
-const ROUND: Duration = Duration::from_secs(30);
-/// Rounds of many peers must not fall together: each is later by up to this.
-const ROUND_JITTER: Duration = Duration::from_secs(3);
-/// The time to the next round when nobody answered, doubled until it is a full round.
+/// The time between two patrols.
+const PATROL: Duration = Duration::from_secs(30);
+/// Patrols of many peers must not fall together: each is later by up to this.
+const PATROL_JITTER: Duration = Duration::from_secs(3);
+/// The time to the next patrol when nobody answered, doubled until it is a full patrol.
 const RETRY: Duration = Duration::from_millis(500);
 /// Members a serving peer stays connected to; in larger rings a sample does, since changes pass from hand to hand.
 const NEIGHBOURS_MAX: usize = 64;
 /// Peers a change is pushed to by each who learns it: enough to reach 4,096 members in three steps.
 const PUSH_MAX: usize = 16;
-/// Members a peer asks in a round when no connection stands, besides a bootstrap node.
+/// Members a peer asks in a patrol when no connection stands, besides a bootstrap node.
 const ASKED_MAX: usize = 2;
 
 /// Whom to ask, and who is being asked.
@@ -43,6 +43,8 @@ pub(crate) struct Driver {
     neighbours: BTreeSet<PeerId>,
     /// The addresses the network was told.
     fed: BTreeMap<PeerId, Vec<Address>>,
+    /// Whether anybody answered since the last patrol.
+    answered: bool,
     retry: Duration,
 }
 
@@ -57,6 +59,7 @@ impl Driver {
             told: None,
             neighbours: BTreeSet::new(),
             fed: BTreeMap::new(),
+            answered: false,
             retry: RETRY,
         }
     }
@@ -67,7 +70,7 @@ impl Driver {
         let mut events = self.link.net.events();
         let mut views = self.link.ledger.watch();
         views.mark_changed();
-        let mut round = clock.monotonic();
+        let mut patrol = clock.monotonic();
         loop {
             tokio::select! {
                 biased;
@@ -83,16 +86,14 @@ impl Driver {
                     Some(_) => {}
                     None => break,
                 },
-                () = clock.sleep_until(round) => round = clock.monotonic().after(self.on_round().await),
+                () = clock.sleep_until(patrol) => patrol = clock.monotonic().after(self.on_patrol().await),
             }
         }
     }
 
     fn on_met(&mut self, peer: PeerId, well: bool) {
         let again = self.busy.remove(&peer).unwrap_or_default();
-        if well {
-            self.retry = RETRY;
-        }
+        self.answered |= well;
         if well && again {
             self.ask(peer);
         }
@@ -126,8 +127,8 @@ impl Driver {
         }
     }
 
-    /// Asks this round's peers; how long until the next round.
-    async fn on_round(&mut self) -> Duration {
+    /// Asks this patrol's peers; how long until the next patrol.
+    async fn on_patrol(&mut self) -> Duration {
         self.say_where();
         let doors = self.link.ledger.doors();
         self.feed(&doors).await;
@@ -142,12 +143,17 @@ impl Driver {
                 self.ask(peer);
             }
         }
-        let wait = self.retry;
-        self.retry = (self.retry * 2).min(ROUND);
-        if self.link.ledger.view().is_some() && wait == RETRY {
-            // Somebody answered since the last round.
-            return ROUND + ROUND_JITTER.mul_f64(fraction());
+        self.wait()
+    }
+
+    /// How long until the next patrol: not long if nobody answered since the last one.
+    fn wait(&mut self) -> Duration {
+        if std::mem::take(&mut self.answered) {
+            self.retry = RETRY;
+            return PATROL + PATROL_JITTER.mul_f64(fraction());
         }
+        let wait = self.retry;
+        self.retry = (self.retry * 2).min(PATROL);
         wait
     }
 

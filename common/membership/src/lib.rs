@@ -1,7 +1,7 @@
 //! Joining a network: its signed configuration, its members, and the ring table that follows from them.
 //!
 //! ```text
-//! Handle ──announce, apply_config──▶ Ledger ◀──what peers tell── driver (rounds, pushes) and served streams
+//! Handle ──announce, apply_config──▶ Ledger ◀──what peers tell── driver (patrols, pushes) and served streams
 //!    ▲                                │  │
 //!    └──────── RingView (watch) ──────┘  └──▶ keeper: one state file, so that bootstrap nodes are needed once
 //! ```

@@ -1,7 +1,9 @@
 //! What this room counts.
 
+use std::fmt::{self, Write as _};
+
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
@@ -14,7 +16,7 @@ pub struct Metrics {
 }
 
 /// How an exchange with a peer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Ended {
     /// Both know the same.
     Equal,
@@ -24,6 +26,17 @@ pub(crate) enum Ended {
     Failed,
     /// The peer told what it must not.
     Refused,
+}
+
+impl EncodeLabelValue for Ended {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Equal => "equal",
+            Self::Differ => "differ",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -60,7 +60,8 @@ pub fn start(
     if let Some(member) = member {
         ledger.announce(member)?;
     }
-    tasks.spawn("membership keeper", |shutdown| keeper::run(Arc::clone(&ledger), state_file, shutdown));
+    let (keeping, timing) = (Arc::clone(&ledger), clock.clone());
+    tasks.spawn("membership keeper", |shutdown| keeper::run(keeping, state_file, timing, shutdown));
     let link = Arc::new(Link::new(net, Arc::clone(&ledger), clock, metrics));
     if serve {
         let group = tasks.group("membership answers", SERVED_MAX);

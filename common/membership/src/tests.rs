@@ -54,22 +54,25 @@ fn signed(configuration: NetworkConfig) -> Signed<NetworkConfig> {
 
 /// What operator `number` says about supernode `number`, without knowing its addresses.
 fn member(number: u8) -> Signed<Member> {
-    let (network, operator) = (configuration(1, &[]).network(), operator(number));
-    let peer = supernode(number);
+    member_of(&supernode(number), &operator(number))
+}
+
+fn member_of(peer: &SecretKey, operator: &SecretKey) -> Signed<Member> {
+    let network = configuration(1, &[]).network();
     let member = Member {
         network,
         operator: operator.operator_id(),
         peer: peer.peer_id(),
-        consent: Consent::give(&peer, network, operator.operator_id(), 1),
+        consent: Consent::give(peer, network, operator.operator_id(), 1),
         sequence: 1,
         state: State::Active,
         weight: 1,
-        zone: format!("zone-{number}").parse().unwrap(),
+        zone: format!("zone-{}", peer.public()[0] % 4).parse().unwrap(),
         region: "here".parse().unwrap(),
         addresses: vec!["/ip4/0.0.0.0/udp/0/quic-v1".parse().unwrap()],
         incarnation: None,
     };
-    Signed::sign(member, &operator)
+    Signed::sign(member, operator)
 }
 
 /// A process in the memory network.

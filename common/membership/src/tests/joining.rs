@@ -1,9 +1,11 @@
 //! Who joins learns all others; who was there before needs no bootstrap node.
 
-use cosmic_ring::Member;
+use cosmic_common::record::Record as _;
+use cosmic_identity::signed::Signed;
+use cosmic_ring::{Member, NetworkConfig};
 
-use super::{Process, World, configuration, key, knows, member, operator, signed, supernode};
-use crate::RingView;
+use super::{Process, World, configuration, key, knows, member, member_of, operator, signed, supernode};
+use crate::{RingView, state::State};
 
 #[tokio::test]
 async fn three_members_learn_each_other_through_one_bootstrap_node() {
@@ -18,7 +20,7 @@ async fn three_members_learn_each_other_through_one_bootstrap_node() {
         assert_eq!(view.table.digest(), at_door.table.digest());
         assert_eq!(process.handle.addresses_of(&door.peer()), door.listening());
     }
-    // The light node may have asked before the last member came: it asks again in its next round.
+    // The light node may have asked before the last member came: it asks again on its next patrol.
     let view = node.handle.joined().await;
     assert_eq!(view.config, at_door.config);
     let late = world.start(&key(9, 1), None, false, &[&door]);
@@ -64,9 +66,52 @@ async fn a_newer_member_record_reaches_everybody() {
     let (one, other) = (world.supernode(0, &[&door]), world.supernode(1, &[&door]));
     other.sees(|view| knows(view, &[&one, &other])).await;
     let heavier = Member { sequence: 2, weight: 7, ..member(0).unverified().clone() };
-    one.handle.announce(cosmic_identity::signed::Signed::sign(heavier, &operator(0))).unwrap();
+    one.handle.announce(Signed::sign(heavier, &operator(0))).unwrap();
     let weight = |view: &RingView| view.members.get(&one.peer()).is_some_and(|member| member.weight == 7);
     other.sees(weight).await;
     door.sees(weight).await;
     assert!(other.handle.announce(member(0)).is_err(), "nobody speaks for somebody else");
+}
+
+#[tokio::test]
+async fn two_who_know_much_tell_each_other_at_once() {
+    let world = World::new();
+    // Each half is several times what a stream holds, so both must listen while they speak.
+    let config = NetworkConfig { admission: cosmic_ring::Admission::Open, ..configuration(1, &[]) };
+    for (kind, holder) in [(50, key(4, 0)), (60, key(4, 1))] {
+        let records = (0..=255).chain(0..=255).zip([0; 256].into_iter().chain([1; 256]));
+        let records =
+            records.map(|(number, more): (u8, u8)| member_of(&key(kind + more, number), &operator(0)));
+        let state = State {
+            network: config.network(),
+            config: Some(signed(config.clone()).to_bytes().into()),
+            members: records.map(|record| record.to_bytes().into()).collect(),
+            endpoints: Vec::new(),
+            doors: Vec::new(),
+        };
+        state.write(&world.state_file(holder.peer_id())).unwrap();
+    }
+    let one = world.start(&key(4, 0), None, true, &[]);
+    let other = world.start(&key(4, 1), None, true, &[&one]);
+    let all = |view: &RingView| view.table.len() == 1024;
+    one.sees(all).await;
+    other.sees(all).await;
+}
+
+#[tokio::test]
+async fn what_is_known_outlives_a_process_that_was_killed() {
+    let world = World::new();
+    let door = world.door(&[0]);
+    let one = world.supernode(0, &[&door]);
+    one.sees(|view| knows(view, &[&one])).await;
+    let path = world.state_file(one.peer());
+    let kept = async {
+        while State::read(&path, door.handle.network())
+            .unwrap()
+            .is_none_or(|state| state.endpoints.is_empty())
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(super::SOON, kept).await.unwrap();
 }
