@@ -375,9 +375,9 @@ async fn search(
             let arguments = [
                 "dump",
                 "--data-dir",
-                &directory.to_string_lossy().into_owned(),
+                &directory.to_string_lossy(),
                 "--out",
-                &dump.to_string_lossy().into_owned(),
+                &dump.to_string_lossy(),
             ];
             process::command("cosmic-supernode", &arguments, None).await?;
             searched.push(dump);

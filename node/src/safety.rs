@@ -17,7 +17,7 @@ use cosmic_custody::{
         object::{ObjectCustody, ObjectVerdict},
     },
     level::Level,
-    receipt::{Held, Receipt},
+    receipt::{Held, Promise, Receipt},
     standing::Standing,
 };
 use cosmic_erasure::Manifest;
@@ -108,7 +108,9 @@ impl Safety {
         let mut state = self.state();
         let State { standing, logs, .. } = &mut *state;
         standing.observe(receipt);
-        if let Held::Log { space, log, .. } = receipt.held {
+        if let Held::Log { space, log, .. } = receipt.held
+            && standing.contains(&receipt.holder)
+        {
             let custody = logs.entry(log).or_insert_with(|| LogCustody::new(space, log));
             if let Err(error) = custody.insert(receipt, standing) {
                 tracing::debug!(%error, "a receipt does not count");

@@ -348,7 +348,7 @@ impl Space {
             let entry = append(&state, draft, key, |_core| body)?;
             state.extend(&entry);
             self.store(core, connection, LogState::clone(&state), &entry, true)?;
-            first.get_or_insert(entry.id());
+            first = first.or_else(|| Some(entry.id()));
         }
         first.ok_or(Error::NotYet { space: self.id.short() })
     }

@@ -9,7 +9,7 @@ use cosmic_common::{
 use cosmic_custody::standing::Standing;
 use cosmic_identity::key::SecretKey;
 use cosmic_membership::{NetworkFile, RingView};
-use cosmic_net::{Options, RefuseAll};
+use cosmic_net::{Actor, Handle, Options, RefuseAll};
 use cosmic_runtime::{
     admin::{self, Admin},
     clock::Clock,
@@ -110,23 +110,13 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), Error> {
     run.token = Some(token.clone());
     let mut run_file = RunFile::create(&directory, run)?;
 
-    let net_metrics = cosmic_net::Metrics::default();
-    registry.room("net", |room| net_metrics.register(room));
-    let net_config = cosmic_net::Config { listen: config.addresses(), ..cosmic_net::Config::default() };
-    let (net, actor) = cosmic_net::bind(Options {
-        key: &key,
-        config: net_config,
-        protocols: &[SPACE, OBJECT],
-        validator: Arc::new(RefuseAll),
-        metrics: net_metrics,
-    })
-    .await?;
+    let (net, actor) = bind_network(&config, &key, &registry).await?;
     run_file.update(|run| run.addresses = net.listening())?;
 
     let (events, _) = broadcast::channel(BACKLOG);
     let context = Arc::new(Context {
         device: Device::new(key.clone(), Incarnation::from_bytes(random::bytes())),
-        clock: clock.clone(),
+        clock,
         uplinks: Uplinks::default(),
         events,
     });
@@ -139,7 +129,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), Error> {
         context,
         safety: Safety::default(),
         cache: Cache::open(directory.path().join("chunks"))?,
-        net: net.clone(),
+        net,
         gateways: Gateways::default(),
         metrics,
         online: watch::Sender::new(!config.offline),
@@ -149,18 +139,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), Error> {
     tasks.spawn("net", move |shutdown| actor.run(async move { shutdown.triggered().await }));
     spawn_rooms(&node, &tasks)?;
     if let Some(file) = &config.network {
-        let membership = cosmic_membership::Config {
-            network: NetworkFile::read(file)?,
-            state_file: directory.path().join("network.state"),
-            member: None,
-            serve: false,
-            advertise: Vec::new(),
-        };
-        let metrics = cosmic_membership::Metrics::default();
-        registry.room("membership", |room| metrics.register(room));
-        let handle = cosmic_membership::start(membership, net, key, clock, metrics, &tasks)?;
-        let (view, watching) = (handle.view(), node.clone());
-        tasks.spawn("ring", move |shutdown| follow_ring(watching, view, shutdown));
+        join(&node, NetworkFile::read(file)?, &directory, key, (&registry, &tasks))?;
     }
     let admin_config =
         admin::Config { listen: config.http, metrics_token: None, host_names: config.host_names.clone() };
@@ -172,8 +151,46 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), Error> {
 
     let ended = tasks.run(STOP_PATIENCE).await;
     // Every task is gone, and with them every handle of the database: what was queued is written now.
-    tokio::task::spawn_blocking(move || writer.join()).await.ok();
+    if let Err(error) = tokio::task::spawn_blocking(move || writer.join()).await {
+        tracing::error!(%error, "the database was not closed in order");
+    }
     Ok(ended?)
+}
+
+async fn bind_network(
+    config: &Config,
+    key: &SecretKey,
+    registry: &Registry,
+) -> Result<(Handle, Actor), Error> {
+    let metrics = cosmic_net::Metrics::default();
+    registry.room("net", |room| metrics.register(room));
+    let config = cosmic_net::Config { listen: config.addresses(), ..cosmic_net::Config::default() };
+    let protocols = &[SPACE, OBJECT];
+    Ok(cosmic_net::bind(Options { key, config, protocols, validator: Arc::new(RefuseAll), metrics }).await?)
+}
+
+/// Joins the network of `file` and follows its ring.
+fn join(
+    node: &Node,
+    file: NetworkFile,
+    directory: &DataDir,
+    key: SecretKey,
+    (registry, tasks): (&Registry, &Tasks),
+) -> Result<(), Error> {
+    let config = cosmic_membership::Config {
+        network: file,
+        state_file: directory.path().join("network.state"),
+        member: None,
+        serve: false,
+        advertise: Vec::new(),
+    };
+    let metrics = cosmic_membership::Metrics::default();
+    registry.room("membership", |room| metrics.register(room));
+    let clock = node.clock().clone();
+    let handle = cosmic_membership::start(config, node.net.clone(), key, clock, metrics, tasks)?;
+    let (view, watching) = (handle.view(), node.clone());
+    tasks.spawn("ring", move |shutdown| follow_ring(watching, view, shutdown));
+    Ok(())
 }
 
 fn spawn_rooms(node: &Node, tasks: &Tasks) -> Result<(), Error> {

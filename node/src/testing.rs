@@ -20,7 +20,7 @@ use crate::{
     device::Device,
     documents::store::{Change, Place, Stored},
     error::Error,
-    event::{BACKLOG, Event},
+    event::BACKLOG,
     spaces::{Invitation, Seeds},
     uplinks::Uplinks,
 };
@@ -31,8 +31,6 @@ pub(crate) const NOTES: &str = "notes";
 /// A device with a database and no network.
 pub(crate) struct TestDevice {
     pub(crate) database: Database<Core>,
-    pub(crate) context: Arc<Context>,
-    pub(crate) events: broadcast::Receiver<Event>,
     pub(crate) directory: TempDir,
     _hand: Hand,
 }
@@ -45,13 +43,13 @@ impl TestDevice {
 
     /// The device `number` in its run `run`, on a data directory that may have a past.
     pub(crate) fn on(directory: TempDir, number: u8, run: u8) -> Self {
-        let (events, listener) = broadcast::channel(BACKLOG);
+        let (events, _) = broadcast::channel(BACKLOG);
         let (clock, hand) = Clock::manual(Timestamp::from_unix_ms(1_700_000_000_000));
         let device = Device::new(SecretKey::from_seed(&[number; 32]), Incarnation::from_bytes([run; 16]));
         let context = Arc::new(Context { device, clock, uplinks: Uplinks::default(), events });
-        let core = Core::new(Arc::clone(&context)).unwrap();
+        let core = Core::new(context).unwrap();
         let (database, _writer) = Database::open(&directory.path().join("node.db"), core).unwrap();
-        Self { database, context, events: listener, directory, _hand: hand }
+        Self { database, directory, _hand: hand }
     }
 
     pub(crate) async fn write<T: Send + 'static>(

@@ -22,14 +22,34 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "common", "identity", "log", "space", "seal", "sync", "erasure", "ring", "custody", "runtime", "net",
+            "common",
+            "identity",
+            "log",
+            "space",
+            "seal",
+            "sync",
+            "erasure",
+            "ring",
+            "custody",
+            "runtime",
+            "net",
             "membership",
         ],
     ),
     (
         "supernode",
         &[
-            "common", "identity", "log", "space", "sync", "erasure", "ring", "custody", "runtime", "net", "store",
+            "common",
+            "identity",
+            "log",
+            "space",
+            "sync",
+            "erasure",
+            "ring",
+            "custody",
+            "runtime",
+            "net",
+            "store",
             "membership",
         ],
     ),
@@ -53,9 +73,9 @@ const OWNERS: &[(&str, &str)] = &[
 
 /// What a rule may never name: it would bring a clock, a disk, a socket or randomness (I2).
 const NOT_IN_RULES: &[&str] = &["tokio", "getrandom", "axum", "libp2p", "rocksdb", "rusqlite", "reqwest"];
-const RULES: &[&str] =
-    &["common", "identity", "log", "space", "seal", "sync", "erasure", "ring", "custody"];
+const RULES: &[&str] = &["common", "identity", "log", "space", "seal", "sync", "erasure", "ring", "custody"];
 
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
 fn metadata() -> Metadata {
     MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
@@ -139,7 +159,10 @@ fn a_supernode_cannot_name_seal_not_even_through_others() {
         }
     }
     assert!(reachable.contains("cosmic-custody"), "the walk finds what supernodes do use");
-    assert!(!reachable.contains("cosmic-seal"), "whoever carries ciphertext cannot name the crate that opens it");
+    assert!(
+        !reachable.contains("cosmic-seal"),
+        "whoever carries ciphertext cannot name the crate that opens it"
+    );
 }
 
 #[test]

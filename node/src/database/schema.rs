@@ -74,7 +74,10 @@ const TABLES: &str = "
     CREATE INDEX objects_to_upload ON objects (space) WHERE mine = 1 AND durable = 0;
 
     -- receipts as signed bytes: cumulative per log and holder, and per shard
-    CREATE TABLE receipts (log BLOB NOT NULL, holder BLOB NOT NULL, seq INTEGER NOT NULL, signed BLOB NOT NULL, PRIMARY KEY (log, holder)) WITHOUT ROWID;
+    CREATE TABLE receipts (
+        log BLOB NOT NULL, holder BLOB NOT NULL, keeps INTEGER NOT NULL, seq INTEGER NOT NULL, signed BLOB NOT NULL,
+        PRIMARY KEY (log, holder, keeps)
+    ) WITHOUT ROWID;
     CREATE TABLE shard_receipts (object BLOB NOT NULL, shard INTEGER NOT NULL, holder BLOB NOT NULL, signed BLOB NOT NULL, PRIMARY KEY (object, shard, holder)) WITHOUT ROWID;
 
     CREATE TABLE idempotency (key TEXT PRIMARY KEY, answer TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;

@@ -163,7 +163,9 @@ async fn fetch(node: &Node, space: SpaceId, chunk: &ChunkReference) -> Result<Ve
                 let reason = cosmic_runtime::exit::sentence(&error);
                 tracing::debug!(object = %object.short(), reason, "a chunk was not fetched yet");
                 // A new session, or a moment, may help.
-                drop(node.clock().timeout(RETRY, sessions.changed()).await);
+                if node.clock().timeout(RETRY, sessions.changed()).await.is_none() {
+                    tracing::trace!(object = %object.short(), "asking again");
+                }
             }
         }
     }

@@ -198,9 +198,8 @@ impl Driver {
                 vec![Input::Grown(Growth { channel, log, head, frames })]
             }
             Ok(_) => Vec::new(),
-            // Too far behind to be told each growth: a new session compares everything.
-            Err(RecvError::Lagged(_)) => vec![Input::Close],
-            Err(RecvError::Closed) => vec![Input::Close],
+            // Too far behind to be told each growth (a new session compares everything), or at the end.
+            Err(RecvError::Lagged(_) | RecvError::Closed) => vec![Input::Close],
         }
     }
 

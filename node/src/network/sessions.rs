@@ -9,6 +9,7 @@ use std::{
 use cosmic_common::id::{PeerId, SpaceId};
 use cosmic_runtime::{random, shutdown::Shutdown, tasks::Group};
 use cosmic_sync::door::End;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::{drive::drive, opening};
 use crate::{
@@ -58,10 +59,9 @@ pub async fn keep_all(node: Node, sessions: Group, shutdown: Shutdown) {
             tokio::select! {
                 () = shutdown.triggered() => return,
                 event = events.recv() => match event {
-                    Ok(Event::Spaces) => break,
+                    Ok(Event::Spaces) | Err(RecvError::Lagged(_)) => break,
                     Ok(_) => {}
-                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => break,
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                    Err(RecvError::Closed) => return,
                 },
             }
         }
