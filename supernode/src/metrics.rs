@@ -41,7 +41,6 @@ pub struct Metrics {
     pub(crate) receipts_signed: Counter,
     pub(crate) sessions: Gauge,
     pub(crate) spaces: Gauge,
-    pub(crate) replicas_behind: Gauge,
     pub(crate) roots_equal: Counter,
     pub(crate) roots_differing: Counter,
 }
@@ -64,11 +63,6 @@ impl Metrics {
             room.register("receipts_signed", "Receipts signed", m.receipts_signed);
             room.register("sessions", "Sessions of devices that are open", m.sessions);
             room.register("spaces", "Spaces held in memory", m.spaces);
-            room.register(
-                "replicas_behind",
-                "Replicas that lack entries they are owed, over all spaces in memory",
-                m.replicas_behind,
-            );
             room.register("roots_equal", "Comparisons of roots that were equal", m.roots_equal);
             room.register("roots_differing", "Comparisons of roots that differed", m.roots_differing);
         });

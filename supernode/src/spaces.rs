@@ -13,6 +13,7 @@ mod append;
 mod courier;
 mod disk;
 mod error;
+mod follow;
 mod handle;
 mod relay;
 mod state;

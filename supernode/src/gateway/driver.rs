@@ -1,7 +1,7 @@
 //! One session: the sync machine between a device and the writer of a space, receipts on the way back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -46,7 +46,7 @@ use crate::{
     outbox::Outbox,
     session::SessionGuard,
     source::Source,
-    spaces::{Appended, Brought, Error as SpaceError, Event, Grown, Opened, Origin, Receipts, Space, Spaces},
+    spaces::{Appended, Brought, Error as SpaceError, Event, Grown, Opened, Origin, Pending, Receipts, Space, Spaces},
 };
 
 /// Bytes that may wait for a device: the windows of the machine stay far below.
@@ -73,11 +73,20 @@ pub(super) enum Error {
 
 /// Work of a session that came to its end.
 enum Done {
-    Stored(Ticket, BTreeSet<LogId>, BTreeMap<LogId, Aside>, Result<Appended, SpaceError>),
+    Submitted(Batch, Result<Pending<Appended>, SpaceError>),
+    Stored(Batch, Result<Appended, SpaceError>),
     Loaded(Ticket, Result<Vec<Vec<Frame>>, SpaceError>),
     Identified(Ticket, Result<Vec<EntryId>, SpaceError>),
     Attested(Result<Receipts, SpaceError>),
     Rechecked(Result<(), SpaceError>),
+}
+
+/// Entries that the machine wants stored.
+struct Batch {
+    ticket: Ticket,
+    logs: BTreeSet<LogId>,
+    /// Logs this device may not bring.
+    asides: BTreeMap<LogId, Aside>,
 }
 
 /// One session.
@@ -133,6 +142,8 @@ impl Driver {
             jobs: FuturesUnordered::new(),
             brought: BTreeSet::new(),
             brought_bytes: 0,
+            arrived: VecDeque::new(),
+            submitting: false,
             end: None,
         };
         live.perform(outputs);
@@ -195,6 +206,9 @@ struct Live {
     /// Logs whose receipts this device waits for.
     brought: BTreeSet<LogId>,
     brought_bytes: u64,
+    /// Batches the writer has not got yet; the window of the machine bounds them.
+    arrived: VecDeque<(Batch, Vec<Brought>)>,
+    submitting: bool,
     end: Option<Ending>,
 }
 
@@ -260,17 +274,33 @@ impl Live {
             return;
         }
         self.brought.extend(logs.iter().copied());
+        self.arrived.push_back((Batch { ticket, logs, asides }, entries));
+        self.submit();
+    }
+
+    /// Hands the next batch over to the writer: one after the other, because tickets have an order.
+    fn submit(&mut self) {
+        if self.submitting {
+            return;
+        }
+        let Some((batch, entries)) = self.arrived.pop_front() else { return };
+        self.submitting = true;
         let (space, origin) = (self.space.clone(), Origin::Session(self.number));
-        // The order of tickets is the order in which the writer gets the batches: each is handed over at once.
-        let submitted = space.try_submit(entries, origin);
-        let stored = async move {
+        self.jobs.push(async move { Done::Submitted(batch, space.submit(entries, origin).await) }.boxed());
+    }
+
+    /// The writer has the batch; while it is written the next one may go.
+    fn submitted(&mut self, batch: Batch, submitted: Result<Pending<Appended>, SpaceError>) {
+        let waiting = async move {
             let result = match submitted {
                 Ok(pending) => pending.wait().await,
                 Err(error) => Err(error),
             };
-            Done::Stored(ticket, logs, asides, result)
+            Done::Stored(batch, result)
         };
-        self.jobs.push(stored.boxed());
+        self.jobs.push(waiting.boxed());
+        self.submitting = false;
+        self.submit();
     }
 
     fn load(&mut self, ticket: Ticket, ranges: Vec<Range>, max_bytes: u64) {
@@ -287,8 +317,9 @@ impl Live {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Stored(ticket, logs, asides, Ok(appended)) => self.stored(ticket, &logs, asides, appended),
-            Done::Stored(ticket, .., Err(error)) => {
+            Done::Submitted(batch, submitted) => self.submitted(batch, submitted),
+            Done::Stored(batch, Ok(appended)) => self.stored(batch, appended),
+            Done::Stored(Batch { ticket, .. }, Err(error)) => {
                 warn!(space = %self.space.id().short(), "entries of a device cannot be stored: {error}");
                 self.input(Input::StoreFailed(ticket, StoreFailure::Unavailable));
                 self.end = Some(Ending::Refusing(error.refusal()));
@@ -308,13 +339,7 @@ impl Live {
         }
     }
 
-    fn stored(
-        &mut self,
-        ticket: Ticket,
-        logs: &BTreeSet<LogId>,
-        mut asides: BTreeMap<LogId, Aside>,
-        appended: Appended,
-    ) {
+    fn stored(&mut self, Batch { ticket, logs, mut asides }: Batch, appended: Appended) {
         self.receipts(&appended.receipts);
         if let Some(refusal) = appended.invalid {
             self.input(Input::StoreFailed(ticket, StoreFailure::Refused));

@@ -20,7 +20,6 @@ use cosmic_space::{
 use cosmic_sync::message::Frame;
 
 use crate::{
-    duty,
     spaces::{self, Challenge, Origin, Space, Spaces},
 };
 
@@ -103,8 +102,7 @@ fn is_behind(error: &spaces::Error) -> bool {
 
 /// Pulls what other replicas have. One that does not answer leaves things as they are.
 async fn ask_replicas(spaces: &Spaces, id: SpaceId, space: &Space) {
-    let own = spaces.context().peer;
-    for peer in duty::replicas(&spaces.context().ring_view(), &id).into_iter().filter(|peer| *peer != own) {
+    for peer in spaces.replicas().of(&id) {
         if space.reconcile(peer).await.is_ok() {
             return;
         }

@@ -135,6 +135,14 @@ impl Replicas {
         Self(Arc::new(Inner { context, links, slots: Mutex::default() }))
     }
 
+    /// The replicas of a space by the ring as it is now, but for this supernode.
+    #[must_use]
+    pub fn of(&self, space: &SpaceId) -> Vec<PeerId> {
+        let context = &self.0.context;
+        let replicas = duty::replicas(&context.ring_view(), space);
+        replicas.into_iter().filter(|peer| *peer != context.peer).collect()
+    }
+
     /// Asks a replica. The call has its place on the stream when this returns, so appends keep their order.
     #[must_use]
     pub fn call(&self, peer: PeerId, request: ReplicaRequest) -> Answer {

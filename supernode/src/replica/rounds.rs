@@ -47,6 +47,7 @@ struct Rounds {
 impl Rounds {
     async fn run(&mut self) {
         let clock = self.spaces.context().clock.clone();
+        let mut ring = self.spaces.context().ring.clone();
         for partner in self.partners() {
             self.round(partner).await;
         }
@@ -55,7 +56,11 @@ impl Rounds {
             if let Err(error) = self.hand_over().await {
                 warn!("spaces that moved cannot be read: {error}");
             }
-            clock.sleep(EVERY).await;
+            tokio::select! {
+                () = clock.sleep(EVERY) => {}
+                // Who has just been given a space must not wait for it.
+                changed = ring.changed() => if changed.is_err() { return } else { continue },
+            }
             let partners = self.partners();
             let pick = usize::from(u16::from_be_bytes(random::bytes()));
             if let Some(partner) = partners.get(pick % partners.len().max(1)) {

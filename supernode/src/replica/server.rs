@@ -269,11 +269,11 @@ async fn read(spaces: &Spaces, request: ReplicaRequest) -> Result<ReplicaAnswer,
         ReplicaRequest::Range { space, log, from, to, max_bytes } => {
             let to = to.saturating_add(1);
             let max_bytes = u64::from(max_bytes).min(LIST_MAX_BYTES as u64);
-            let frames = settled(spaces, space, || Ok(local_range(store, log, from, to, max_bytes)?)).await?;
+            let frames = settled(spaces, space, || local_range(store, log, from, to, max_bytes)).await?;
             Ok(entries(&frames, from.saturating_add(frames.len() as u64) < to))
         }
         ReplicaRequest::Membership { space, known } => {
-            let read = || Ok(membership_beyond(store, space, &known, LIST_MAX_BYTES)?);
+            let read = || membership_beyond(store, space, &known, LIST_MAX_BYTES).map_err(Error::from);
             let frames = settled(spaces, space, read).await?;
             let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
             Ok(entries(&frames, bytes >= LIST_MAX_BYTES))

@@ -13,9 +13,8 @@ use cosmic_custody::{Promise, message::replica::SpaceHeads};
 use cosmic_identity::signed::Signed;
 use cosmic_runtime::shutdown::Shutdown;
 use cosmic_space::session::{Expected, Session, SessionProof, verify_session};
-use cosmic_sync::message::Frame;
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::{broadcast, mpsc};
 use tracing::{debug, warn};
 
 use super::{
@@ -24,11 +23,12 @@ use super::{
     courier::{Courier, Delivered},
     disk,
     error::Error,
-    handle::{Challenge, Command, EVENTS_MAX, Event, Opened, Origin},
-    relay::{self, Relay},
+    follow::pushed,
+    handle::{Challenge, Command, EVENTS_MAX, Event, Opened},
+    relay::Relay,
     state::State,
 };
-use crate::{context::Context, duty, replica::client, source::Source};
+use crate::{context::Context, duty, replica::client::{self, Pushes}, source::Source};
 
 /// A space that nobody used for so long goes to rest.
 const REST_AFTER: Duration = Duration::from_secs(120);
@@ -42,6 +42,8 @@ pub(super) enum Done {
     Delivered(PeerId, Delivered),
     /// A replica that did not answer may be tried again.
     RetryDue(PeerId),
+    /// Another replica lets itself be followed, or none does.
+    Sought(Result<(PeerId, Pushes), client::Error>),
     /// What a follower of a replica has missed.
     CaughtUp(Result<Vec<Vec<u8>>, client::Error>),
 }
@@ -61,14 +63,14 @@ pub(super) struct Actor {
     /// For a space this supernode is no replica of.
     pub(super) relay: Option<Relay>,
     /// What was missed of the relayed replica is being fetched.
-    catching_up: bool,
+    pub(super) catching_up: bool,
     /// Its role has changed: it ends as soon as nothing is being written.
     ending: bool,
 }
 
 /// Whether the actor goes on.
 #[derive(Debug, PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     GoOn,
     End,
 }
@@ -101,7 +103,13 @@ impl Actor {
     pub(super) async fn run(mut self, stop: Shutdown) {
         match self.load().await {
             Ok(()) => self.serve(stop).await,
-            Err(error) => warn!(space = %self.id.short(), "a space cannot be loaded: {}", sentence(&error)),
+            Err(error) => {
+                warn!(space = %self.id.short(), "a space cannot be loaded: {}", sentence(&error));
+                self.inbox.close();
+                while let Some(command) = self.inbox.recv().await {
+                    command.refuse();
+                }
+            }
         }
         self.inbox.close();
         self.spaces.remove(&self.id);
@@ -140,11 +148,7 @@ impl Actor {
                 },
                 pushed = pushed(&mut self.relay) => match pushed {
                     Some(entries) => self.follow(entries).await,
-                    None => {
-                        debug!(space = %self.id.short(), "the replica that was relayed is gone");
-                        self.ending = true;
-                        Then::GoOn
-                    }
+                    None => self.seek_upstream(Duration::ZERO),
                 },
                 changed = ring.changed() => if changed.is_ok() { self.ring_changed() } else { Then::End },
                 () = stop.triggered(), if self.flying.is_none() => Then::End,
@@ -196,14 +200,8 @@ impl Actor {
             }
             Done::Delivered(peer, delivered) => self.delivered(peer, delivered),
             Done::RetryDue(peer) => self.retry(peer),
-            Done::CaughtUp(Ok(entries)) => {
-                self.catching_up = false;
-                return self.follow(entries).await;
-            }
-            Done::CaughtUp(Err(error)) => {
-                debug!(space = %self.id.short(), "what a replica has cannot be followed: {error}");
-                self.ending = true;
-            }
+            Done::Sought(sought) => return self.sought(sought),
+            Done::CaughtUp(missed) => return self.caught_up(missed).await,
         }
         Then::GoOn
     }
@@ -289,53 +287,11 @@ impl Actor {
             None => Source::Local { space: self.id, store: self.context.store.clone() },
             Some(relay) => Source::Remote {
                 space: self.id,
-                peer: relay.upstream,
+                first: relay.upstream,
                 replicas: self.spaces.replicas().clone(),
                 overlay: relay.overlay.clone(),
             },
         }
-    }
-
-    /// What this supernode owed as a gateway becomes its own when it is a replica.
-    async fn take_over(&mut self) -> Result<(), Error> {
-        let rows = relay::rows(&self.context.store, self.id)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let span = cosmic_store::Span::prefix(&self.id);
-        self.gathering.delete_span(&span);
-        let entries = rows.into_iter().map(|(_, frame)| frame.into()).collect();
-        let (reply, _nobody) = oneshot::channel();
-        self.append(entries, Origin::Session(0), reply).await;
-        self.cut();
-        Ok(())
-    }
-
-    /// Entries that the relayed replica has pushed.
-    async fn follow(&mut self, entries: Vec<Vec<u8>>) -> Then {
-        let Some(upstream) = self.relay.as_ref().map(|relay| relay.upstream) else { return Then::GoOn };
-        let entries = entries.into_iter().map(|entry| Frame::from(entry).into()).collect();
-        let missing = self.admit(entries, Origin::Supernode(upstream)).await;
-        let behind = match &missing {
-            Ok((appended, _)) => appended.stopped.iter().any(|(_, refusal)| refusal.code.is_transient()),
-            Err(_) => true,
-        };
-        if behind && !self.catching_up {
-            self.catching_up = true;
-            let (replicas, space, ours) = (self.spaces.replicas().clone(), self.id, self.heads());
-            let catching =
-                async move { Done::CaughtUp(relay::catch_up(&replicas, space, upstream, ours).await) };
-            self.jobs.push(catching.boxed());
-        }
-        Then::GoOn
-    }
-}
-
-/// The next push of the relayed replica; never, if none is relayed.
-async fn pushed(relay: &mut Option<Relay>) -> Option<Vec<Vec<u8>>> {
-    match relay {
-        Some(relay) => relay.pushes.recv().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     duty,
     metrics::Why,
-    tables::{FORKS, FORWARDS, SPACES},
+    tables::{self, FORKS, FORWARDS, SPACES},
 };
 
 /// After so many signatures the thread is lent to others.
@@ -45,6 +45,8 @@ pub(super) struct Gathering {
     touched: BTreeSet<LogId>,
     frames: HashMap<(LogId, u64), Frame>,
     entries: u64,
+    /// Logs of which a competing entry is in the batch.
+    forks: BTreeSet<LogId>,
     pub(super) waiters: Vec<Waiter>,
 }
 
@@ -75,7 +77,7 @@ struct Fresh {
 
 impl Gathering {
     pub(super) fn new(batch: Batch) -> Self {
-        Self { batch, touched: BTreeSet::new(), frames: HashMap::new(), entries: 0, waiters: Vec::new() }
+        Self { batch, touched: BTreeSet::new(), frames: HashMap::new(), entries: 0, forks: BTreeSet::new(), waiters: Vec::new() }
     }
 
     /// What will be written next.
@@ -84,8 +86,8 @@ impl Gathering {
     }
 
     /// Deletes what this batch takes over from `forwards`.
-    pub(super) fn delete_span(&mut self, span: &Span<(SpaceId, u64)>) {
-        self.batch.delete_span(&FORWARDS, span);
+    pub(super) fn delete_forwards(&mut self, space: &SpaceId) {
+        self.batch.delete_span(&FORWARDS, &Span::prefix(space));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -129,6 +131,9 @@ impl Actor {
         let mut fresh = Fresh::default();
         let decoded: Vec<_> = brought.iter().map(|brought| Entry::from_bytes(&brought.frame)).collect();
         self.open_logs(&decoded, origin).await?;
+        if self.relay.is_none() {
+            self.state.quota = tables::quota(&self.context.store, &self.id, self.context.limits.quota)?;
+        }
         if self.state.membership.genesis().is_none() {
             let entries: Vec<Entry> = decoded.iter().flatten().cloned().collect();
             self.state.membership.learn(&entries);
@@ -253,7 +258,11 @@ impl Actor {
             Comparison::Forged(refusal) => Err(refuse(&refusal)),
             Comparison::Fork(_proof) => {
                 warn!(space = %self.id.short(), log = %log.short(), seq, "a writer has forked its log");
-                self.gathering.batch.put_slice(&FORKS, &(log, seq, entry.id()), entry.as_bytes());
+                // One is proof enough, and a writer who forks must not fill the disk with more.
+                let known = self.context.store.scan(&FORKS, &Span::prefix(&log), 1).next().is_some();
+                if !known && self.gathering.forks.insert(log) {
+                    self.gathering.batch.put_slice(&FORKS, &(log, seq, entry.id()), entry.as_bytes());
+                }
                 appended.asides.insert(log, Aside::Forked);
                 Err(Refusal::new(RefusalCode::Fork, "another entry has this place in the log"))
             }
@@ -285,7 +294,7 @@ impl Actor {
             return;
         }
         let next = Gathering::new(self.context.store.batch());
-        let Gathering { mut batch, touched, frames, entries, waiters } =
+        let Gathering { mut batch, touched, frames, entries, waiters, .. } =
             std::mem::replace(&mut self.gathering, next);
         let kept = self.relay.is_none();
         for log in touched.iter().filter(|_| kept) {

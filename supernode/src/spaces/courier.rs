@@ -6,7 +6,7 @@
 //! ```
 //! New entries are sent in every state but `waiting`: a replica that lacks what comes before says so.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::btree_map::Entry, sync::Arc, time::Duration};
 
 use cosmic_common::id::{LogId, PeerId};
 use cosmic_custody::message::{
@@ -56,6 +56,12 @@ pub(super) enum Delivered {
     Attested(Result<ReplicaAnswer, client::Error>),
 }
 
+impl Courier {
+    const fn new() -> Self {
+        Self { outstanding: 0, comparing: false, waiting: false, behind: true, retry: RETRY_FIRST }
+    }
+}
+
 impl Actor {
     /// Keeps one courier for each other replica by the present ring; new ones compare heads first.
     pub(super) fn meet_replicas(&mut self) {
@@ -63,15 +69,8 @@ impl Actor {
         let own = self.context.peer;
         self.couriers.retain(|peer, _| replicas.contains(peer));
         for peer in replicas.into_iter().filter(|peer| *peer != own) {
-            if !self.couriers.contains_key(&peer) {
-                let courier = Courier {
-                    outstanding: 0,
-                    comparing: false,
-                    waiting: false,
-                    behind: true,
-                    retry: RETRY_FIRST,
-                };
-                self.couriers.insert(peer, courier);
+            if let Entry::Vacant(place) = self.couriers.entry(peer) {
+                place.insert(Courier::new());
                 self.compare_with(peer);
             }
         }

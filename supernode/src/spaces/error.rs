@@ -14,6 +14,9 @@ pub enum Error {
     /// The writer of the space ended while it was asked.
     #[error("the space was closed; ask again")]
     Closed,
+    /// The space could not be loaded.
+    #[error("the space cannot be loaded now: its replicas do not answer, or the store failed")]
+    Unavailable,
     /// The store failed.
     #[error("the store of this supernode failed")]
     Store(#[from] cosmic_store::Error),
@@ -40,7 +43,7 @@ impl Error {
             Self::Closed => RefusalCode::Stopping,
             Self::Store(_) | Self::Damaged(_) => RefusalCode::Storage,
             Self::Space(refusal) => return refuse(refusal),
-            Self::Replica(_) | Self::Reconcile(_) => RefusalCode::Unavailable,
+            Self::Unavailable | Self::Replica(_) | Self::Reconcile(_) => RefusalCode::Unavailable,
         };
         Refusal::new(code, self)
     }

@@ -123,6 +123,26 @@ pub(super) enum Command {
     Rest,
 }
 
+impl Command {
+    /// Says no to who asked.
+    pub(super) fn refuse(self) {
+        match self {
+            Self::Append { reply, .. } => fail(reply),
+            Self::Open { reply } => fail(reply),
+            Self::Heads { reply } => fail(reply),
+            Self::Authorise { reply, .. } => fail(reply),
+            Self::Recheck { reply, .. } | Self::Settle { reply } | Self::Reconcile { reply, .. } => fail(reply),
+            Self::Attest { reply, .. } => fail(reply),
+            Self::Rest => {}
+        }
+    }
+}
+
+fn fail<T>(reply: Reply<T>) {
+    // Who no longer waits need not hear it.
+    drop(reply.send(Err(Error::Unavailable)));
+}
+
 /// The handle of one space; while there is one, the space stays in memory. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Space {
@@ -155,19 +175,6 @@ impl Space {
     /// [`Error::Closed`].
     pub async fn submit(&self, entries: Vec<Brought>, origin: Origin) -> Result<Pending<Appended>, Error> {
         self.send(|reply| Command::Append { entries, origin, reply }).await
-    }
-
-    /// As [`Space::submit`], for who must not wait.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] if the writer has too much to do, [`Error::Closed`].
-    pub fn try_submit(&self, entries: Vec<Brought>, origin: Origin) -> Result<Pending<Appended>, Error> {
-        let (reply, answer) = oneshot::channel();
-        match self.commands.try_send(Command::Append { entries, origin, reply }) {
-            Ok(()) => Ok(Pending(answer)),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Error::Busy),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Error::Closed),
-        }
     }
 
     /// The space as it stands, and whatever happens to it from then on.

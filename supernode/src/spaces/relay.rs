@@ -10,7 +10,7 @@ use std::{
 };
 
 use cosmic_common::{
-    heads::{Head, Heads},
+    heads::Head,
     id::{ChannelId, LogId, PeerId, SpaceId},
 };
 use cosmic_custody::{
@@ -75,8 +75,9 @@ impl Overlay {
         self.entries().insert((log, seq), frame);
     }
 
-    fn remove(&self, log: LogId, seq: u64) {
-        self.entries().remove(&(log, seq));
+    /// Forgets what the replica has signed for.
+    fn remove_up_to(&self, log: LogId, seq: u64) {
+        self.entries().retain(|(found, place), _| *found != log || *place > seq);
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<(LogId, u64), Frame>> {
@@ -87,8 +88,8 @@ impl Overlay {
 /// What a relayed space has beside its state.
 pub(super) struct Relay {
     pub(super) upstream: PeerId,
-    /// Whatever is appended at the replica.
-    pub(super) pushes: Pushes,
+    /// Whatever is appended at the replica; none while another replica is sought.
+    pub(super) pushes: Option<Pushes>,
     /// Logs of which only the end is known.
     pub(super) unopened: BTreeMap<LogId, (ChannelId, Head)>,
     pub(super) overlay: Overlay,
@@ -160,7 +161,7 @@ impl Relay {
             }
         }
         let (overlay, owed) = (Overlay::default(), Owed::default());
-        Ok((state, Self { upstream, pushes, unopened, overlay, owed }))
+        Ok((state, Self { upstream, pushes: Some(pushes), unopened, overlay, owed }))
     }
 
     /// What an earlier life of this writer, or of this process, left in `forwards`.
@@ -213,7 +214,7 @@ impl Relay {
     /// Adds the heads of logs of which nothing more is known.
     pub(super) fn add_heads(&self, heads: &mut SpaceHeads) {
         for (log, (channel, head)) in &self.unopened {
-            heads.entry(*channel).or_insert_with(Heads::new).insert(*log, *head);
+            heads.entry(*channel).or_default().insert(*log, *head);
         }
     }
 
@@ -254,6 +255,9 @@ impl Relay {
         if receipt.promise != Promise::Keeps || !current.contains(&receipt.holder) {
             return;
         }
+        if receipt.holder == self.upstream {
+            self.overlay.remove_up_to(log, head.seq);
+        }
         let signed = self.owed.signed.entry(log).or_default();
         let seq = signed.entry(receipt.holder).or_insert(head.seq);
         *seq = (*seq).max(head.seq);
@@ -269,9 +273,8 @@ impl Relay {
             .map(|(number, _)| *number)
             .collect();
         for number in free {
-            if let Some((log, seq, bytes)) = self.owed.rows.remove(&number) {
+            if let Some((_, _, bytes)) = self.owed.rows.remove(&number) {
                 self.owed.bytes -= bytes;
-                self.overlay.remove(log, seq);
                 batch.delete(&FORWARDS, &(*space, number));
             }
         }
@@ -285,12 +288,29 @@ impl Relay {
 fn upstreams(context: &Context, space: &SpaceId) -> Vec<PeerId> {
     let mut replicas = duty::replicas(&context.ring_view(), space);
     replicas.retain(|peer| *peer != context.peer);
-    let first = usize::from(context.peer.as_bytes()[0] ^ space.as_bytes()[0]);
+    let ([one, ..], [other, ..]) = (context.peer.as_bytes(), space.as_bytes());
+    let first = usize::from(one ^ other);
     if !replicas.is_empty() {
         let turns = first % replicas.len();
         replicas.rotate_left(turns);
     }
     replicas
+}
+
+/// Follows a space at the first of its replicas that answers.
+pub(super) async fn seek(
+    context: &Context,
+    replicas: &Replicas,
+    space: SpaceId,
+) -> Result<(PeerId, Pushes), client::Error> {
+    let mut last = client::Error::Lost;
+    for peer in upstreams(context, &space) {
+        match replicas.subscribe(peer, space).await {
+            Ok(pushes) => return Ok((peer, pushes)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// What lies in `forwards` of a space, in the order it came.

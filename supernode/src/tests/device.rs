@@ -21,6 +21,7 @@ use cosmic_log::{
     open::Open,
 };
 use cosmic_net::{FRAME_MAX_BYTES, Handle, MemoryNetwork, RefuseAll};
+use cosmic_runtime::clock::{Clock, Monotonic};
 use cosmic_space::{
     genesis::{Genesis, Policy, membership_channel},
     record::MembershipRecord,
@@ -189,12 +190,14 @@ impl Device {
             Summary { membership: membership_channel(&self.space), channels, interest: Interest::All };
         let config = Config { quiet_ms: 20, ..Config::default() };
         let (machine, outputs) = Machine::open(config, summary, Timestamp::default()).unwrap();
+        let clock = Clock::system();
         let mut link = Link {
             source,
             machine,
             outbox: Outbox::new(sender),
             receiver,
-            began: tokio::time::Instant::now(),
+            began: clock.monotonic(),
+            clock,
             timers: BTreeMap::new(),
             ended: None,
         };
@@ -225,8 +228,9 @@ pub(super) struct Link {
     machine: Machine,
     outbox: Outbox,
     receiver: cosmic_net::Receiver,
-    began: tokio::time::Instant,
-    timers: BTreeMap<Timer, tokio::time::Instant>,
+    clock: Clock,
+    began: Monotonic,
+    timers: BTreeMap<Timer, Monotonic>,
     pub(super) ended: Option<Option<Refusal>>,
 }
 
@@ -240,8 +244,9 @@ impl Link {
 
     /// Goes on until `done`, or the session ended.
     pub(super) async fn run(&mut self, device: &mut Device, mut done: impl FnMut(&Device) -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = self.clock.monotonic().after(Duration::from_secs(20));
         while self.ended.is_none() && !done(device) {
+            let clock = self.clock.clone();
             let wake = self.timers.values().copied().min().unwrap_or(deadline).min(deadline);
             tokio::select! {
                 frame = self.receiver.recv(FRAME_MAX_BYTES) => match frame {
@@ -249,8 +254,8 @@ impl Link {
                     _ => self.ended = Some(None),
                 },
                 sent = self.outbox.pump(), if !self.outbox.is_idle() => drop(sent),
-                () = tokio::time::sleep_until(wake) => {
-                    let now = tokio::time::Instant::now();
+                () = clock.sleep_until(wake) => {
+                    let now = self.clock.monotonic();
                     assert!(now < deadline, "nothing more happened; receipts: {:?}", device.receipts);
                     let due: Vec<_> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(t, _)| *t).collect();
                     for timer in due {
@@ -279,7 +284,7 @@ impl Link {
     }
 
     fn input(&mut self, device: &mut Device, input: Input) {
-        let now = Timestamp::default().after(self.began.elapsed());
+        let now = Timestamp::default().after(self.clock.monotonic().since(self.began));
         let outputs = self.machine.handle(input, now);
         self.perform(device, outputs);
     }
@@ -310,7 +315,7 @@ impl Link {
                     self.input(device, Input::Identified(ticket, ids));
                 }
                 Output::Arm { timer, after } => {
-                    self.timers.insert(timer, tokio::time::Instant::now() + after);
+                    self.timers.insert(timer, self.clock.monotonic().after(after));
                 }
                 Output::Report(Report::Equal { .. }) => device.equal += 1,
                 Output::Report(Report::Ended(_)) => {

@@ -126,6 +126,72 @@ async fn a_replica_that_knew_nothing_pulls_what_a_device_asks_for() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_loses_its_replica_goes_on_with_another() {
+    let world = World::new(5);
+    let mut device = Device::founder(&world.network, 50);
+    let gateway = world.stranger(&device.space);
+    let entry = device.write(NOTES, Kind::Change, b"hello".to_vec());
+    let mut link = device.connect(&gateway.context.net).await.unwrap();
+    link.run(&mut device, |device| device.keepers(&entry, Promise::Keeps).len() == 3).await;
+    for replica in world.replicas(&device.space) {
+        world.network.cut(gateway.peer(), replica.peer());
+    }
+    let alone = device.write(NOTES, Kind::Change, b"alone".to_vec());
+    link.pushed(&mut device, NOTES, &alone);
+    link.run(&mut device, |device| !device.keepers(&alone, Promise::Forwards).is_empty()).await;
+    assert_eq!(device.keepers(&alone, Promise::Keeps), []);
+    let others: Vec<_> =
+        world.replicas(&device.space).into_iter().filter(|replica| replica.peer() != link.source).collect();
+    for replica in &others {
+        world.network.heal(gateway.peer(), replica.peer());
+    }
+    link.run(&mut device, |device| device.keepers(&alone, Promise::Keeps).len() == 2).await;
+    // The third replica has it from the others, and what somebody writes there comes back over another one.
+    let mut other = Device::member(&world.network, 51, device.space, key(50 ^ 0x80), None);
+    let mut there = other.connect(&others[0].context.net).await.unwrap();
+    there.run(&mut other, |other| other.count(&NOTES) == 3).await;
+    let answer = other.write(NOTES, Kind::Change, b"answer".to_vec());
+    for entry in [other.opening(&answer), answer] {
+        there.pushed(&mut other, NOTES, &entry);
+    }
+    tokio::join!(
+        there.run(&mut other, |other| other.equal > 1),
+        link.run(&mut device, |device| device.count(&NOTES) == 5),
+    );
+    assert!(link.ended.is_none());
+}
+
+#[tokio::test]
+async fn a_space_that_moves_is_handed_over() {
+    let world = World::new(6);
+    // A space whose gateway is a replica among the first three, and none among all six.
+    let moves = |device: &Device, supernode: &Supernode| {
+        !world.replicas(&device.space).iter().any(|replica| replica.peer() == supernode.peer())
+    };
+    let mut founders = (50..100).map(|n| Device::founder(&world.network, n));
+    let (mut device, gateway) = founders
+        .find_map(|device| {
+            let gateway = world.supernodes[..3].iter().find(|supernode| moves(&device, supernode))?;
+            Some((device, gateway))
+        })
+        .unwrap();
+    world.set_members(&[1, 2, 3]);
+    let entry = device.write(NOTES, Kind::Change, b"hello".to_vec());
+    let mut link = device.connect(&gateway.context.net).await.unwrap();
+    link.run(&mut device, |device| device.keepers(&entry, Promise::Keeps).len() == 3).await;
+    world.set_members(&[1, 2, 3, 4, 5, 6]);
+    // Its part has changed, so the session has to be opened anew.
+    link.run(&mut device, |_| false).await;
+    assert_eq!(link.ended.flatten().unwrap().code, RefusalCode::Stopping);
+    for supernode in world.replicas(&device.space) {
+        holds(supernode, &device, &entry).await;
+    }
+    let mut again = device.connect(&gateway.context.net).await.unwrap();
+    again.run(&mut device, |device| device.equal > 1).await;
+    assert_ne!(again.source, gateway.peer());
+}
+
+#[tokio::test]
 async fn a_forged_entry_is_refused_and_its_bearer_cut_off() {
     let world = World::new(3);
     let mut device = Device::founder(&world.network, 50);

@@ -102,6 +102,13 @@ impl World {
         Self { network, supernodes, ring, holders }
     }
 
+    /// Makes these supernodes, by their numbers, all the members there are.
+    pub(super) fn set_members(&self, numbers: &[u8]) {
+        let keys: Vec<SecretKey> = numbers.iter().map(|n| key(*n)).collect();
+        let endpoints = self.ring.borrow().endpoints.clone();
+        self.ring.send_replace(Arc::new(view(&keys.iter().collect::<Vec<_>>(), endpoints)));
+    }
+
     /// The replicas of a space, in the order of the table.
     pub(super) fn replicas(&self, space: &SpaceId) -> Vec<&Supernode> {
         let replicas = duty::replicas(&self.ring.borrow(), space);
