@@ -218,10 +218,16 @@ pub fn keep(connection: &Connection, signed: &Signed) -> Result<(), Error> {
         Held::Log { log, head, .. } => {
             connection
                 .prepare_cached(
-                    "INSERT INTO receipts (log, holder, seq, signed) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (log, holder) DO UPDATE SET seq = excluded.seq, signed = excluded.signed",
+                    "INSERT INTO receipts (log, holder, keeps, seq, signed) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (log, holder, keeps) DO UPDATE SET seq = excluded.seq, signed = excluded.signed
+                     WHERE excluded.seq >= seq",
                 )?
-                .execute(params![log.as_bytes(), signed.receipt.holder.as_bytes(), head.seq, signed.bytes])?;
+                .execute(params![
+                    log.as_bytes(),
+                    signed.receipt.holder.as_bytes(),
+                    signed.receipt.promise == Promise::Keeps,
+                    head.seq,
+                    signed.bytes])?;
         }
         Held::Shard { object, index, .. } => keep_shard(connection, &object, i64::from(index), signed)?,
         Held::Object { object } => keep_shard(connection, &object, WHOLE, signed)?,
