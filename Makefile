@@ -6,7 +6,7 @@ RULES := -p cosmic-common -p cosmic-identity -p cosmic-log -p cosmic-space -p co
 NAME ?= erasure
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 
-.PHONY: help prepare build demo up test rules lint format doc deny bench soak simulate fuzz
+.PHONY: help prepare build demo up test rules lint format doc deny bench soak simulate
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -43,10 +43,7 @@ bench: build ## one benchmark as JSON: make bench NAME=files
 	$(BIN)/cosmic-loadtest bench $(NAME) --json
 
 simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000
-	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked $(RULES) simulat
+	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked -p cosmic-sync sim::
 
 soak: build ## kills, full disks and interruptions for long: make soak ROUNDS=200
 	COSMIC_ROUNDS=$${ROUNDS:-200} $(CARGO) test --locked --workspace --test cluster -- --test-threads 1
-
-fuzz: prepare ## every decoder for SECONDS each (needs cargo-fuzz)
-	tools/fuzz $${SECONDS_EACH:-60}

@@ -35,26 +35,32 @@ impl Drop for PrintSeed {
     }
 }
 
+/// `count` seeds from `first` on, or as many as `COSMIC_SEEDS` says (`make simulate`).
+fn seeds(first: u64, count: u64) -> Range<u64> {
+    let asked = std::env::var("COSMIC_SEEDS").ok().and_then(|text| text.parse().ok());
+    first..first + asked.unwrap_or(count)
+}
+
 #[test]
 fn two_replicas_converge_through_broken_streams() {
-    let seen = run(0..250, Plan { nodes: 2, steps: 1_500, liar: false, narrow: false });
+    let seen = run(seeds(0, 250), Plan { nodes: 2, steps: 1_500, liar: false, narrow: false });
     assert!(seen.identified > 0 && seen.later_rounds > 0 && seen.crashes > 0, "{seen:?}");
 }
 
 #[test]
 fn five_replicas_converge_through_crashes() {
-    let seen = run(1_000..1_050, Plan { nodes: 5, steps: 2_000, liar: false, narrow: false });
+    let seen = run(seeds(1_000_000, 50), Plan { nodes: 5, steps: 2_000, liar: false, narrow: false });
     assert!(seen.waits > 0 && seen.identified > 0 && seen.crashes > 0, "{seen:?}");
 }
 
 #[test]
 fn replicas_that_want_different_channels_converge_on_what_they_share() {
-    let seen = run(2_000..2_150, Plan { nodes: 3, steps: 2_000, liar: false, narrow: true });
+    let seen = run(seeds(2_000_000, 150), Plan { nodes: 3, steps: 2_000, liar: false, narrow: true });
     assert!(seen.waits > 0 && seen.later_rounds > 0, "{seen:?}");
 }
 
 #[test]
 fn a_liar_among_four_harms_nobody() {
-    let seen = run(3_000..3_150, Plan { nodes: 4, steps: 2_500, liar: true, narrow: false });
+    let seen = run(seeds(3_000_000, 150), Plan { nodes: 4, steps: 2_500, liar: true, narrow: false });
     assert!(seen.refused > 100, "{seen:?}");
 }
