@@ -372,13 +372,8 @@ async fn search(
         let mut searched = vec![directory.clone()];
         if process.is_some() {
             let dump = places.directory.join(format!("dump-{number}"));
-            let arguments = [
-                "dump",
-                "--data-dir",
-                &directory.to_string_lossy(),
-                "--out",
-                &dump.to_string_lossy(),
-            ];
+            let arguments =
+                ["dump", "--data-dir", &directory.to_string_lossy(), "--out", &dump.to_string_lossy()];
             process::command("cosmic-supernode", &arguments, None).await?;
             searched.push(dump);
         }

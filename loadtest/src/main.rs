@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use cosmic_loadtest::demo;
+use cosmic_loadtest::{bench, demo, up};
 
 /// Real networks of real processes on this machine.
 #[derive(Debug, Parser)]
@@ -27,6 +27,29 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// A small network to play with, until ctrl-c
+    Up {
+        /// How many supernodes
+        #[arg(long, default_value_t = 3)]
+        supernodes: usize,
+    },
+    /// Measure one thing with real processes
+    Bench {
+        /// What to measure
+        name: bench::Name,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Size of the file of `files`, in MiB
+        #[arg(long, default_value_t = 256)]
+        mib: u64,
+        /// Documents of `sync`
+        #[arg(long, default_value_t = 10_000)]
+        documents: usize,
+        /// Samples of `latency`
+        #[arg(long, default_value_t = 200)]
+        samples: usize,
+    },
 }
 
 #[tokio::main]
@@ -36,6 +59,13 @@ async fn main() -> ExitCode {
         Command::Demo { file, json, keep } => {
             demo::run(&demo::Options { file, json, keep }).await.map_err(|error| ("demo", describe(&error)))
         }
+        Command::Up { supernodes } => up::run(supernodes).await.map_err(|error| ("up", describe(&error))),
+        Command::Bench { name, json, mib, documents, samples } => {
+            bench::run(name, &bench::Options { mib, documents, samples })
+                .await
+                .map(|result| show(&result, json))
+                .map_err(|error| ("bench", describe(&error)))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,6 +73,16 @@ async fn main() -> ExitCode {
             eprintln!("{what}: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The result of a benchmark, whole or figure by figure.
+#[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
+fn show(result: &serde_json::Value, json: bool) {
+    let figures = result.get("figures").and_then(serde_json::Value::as_object);
+    match figures {
+        Some(figures) if !json => figures.iter().for_each(|(name, value)| println!("{name:<36} {value}")),
+        _ => println!("{result}"),
     }
 }
 
