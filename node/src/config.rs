@@ -117,3 +117,6 @@ pub fn data_directory(given: Option<&Path>) -> PathBuf {
         || data_dir::default_path(PROGRAM, Home::User).unwrap_or_else(|_error| PathBuf::from(PROGRAM));
     given.map_or_else(default, Path::to_owned)
 }
+
+#[cfg(test)]
+mod tests;
