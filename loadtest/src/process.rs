@@ -115,12 +115,23 @@ pub fn binary(name: &str) -> Result<PathBuf, Error> {
     candidates.into_iter().find(|path| path.is_file()).ok_or(missing)
 }
 
+/// `name` without the settings meant for whoever runs it: a process refuses `COSMIC_` variables it does not know.
+fn program(name: &str) -> Result<Command, Error> {
+    let mut command = Command::new(binary(name)?);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("COSMIC_") {
+            command.env_remove(variable);
+        }
+    }
+    Ok(command)
+}
+
 /// Runs `name` with `arguments` to its end and returns what it printed.
 ///
 /// # Errors
 /// [`Error`] if it cannot be started or does not succeed.
 pub async fn command(name: &str, arguments: &[&str], input: Option<&str>) -> Result<String, Error> {
-    let mut child = Command::new(binary(name)?)
+    let mut child = program(name)?
         .args(arguments)
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
@@ -165,7 +176,7 @@ impl Process {
             .open(&log_path)
             .map_err(io_error(format!("cannot write {}", log_path.display())))?;
         let log_again = log.try_clone().map_err(io_error("cannot share the log"))?;
-        let child = Command::new(binary(name)?)
+        let child = program(name)?
             .arg("run")
             .arg("--data-dir")
             .arg(directory)

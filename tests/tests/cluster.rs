@@ -1,0 +1,14 @@
+//! Real processes on loopback: what a person is promised, and what happens when processes are killed.
+//!
+//! `COSMIC_ROUNDS` sets how often processes are killed, `COSMIC_SEED` repeats the points at which they were.
+
+#[cfg(test)]
+mod cluster {
+    mod copies;
+    mod door;
+    mod files;
+    mod kills;
+    mod mistakes;
+    mod notes;
+    mod promises;
+}

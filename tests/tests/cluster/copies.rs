@@ -1,0 +1,96 @@
+//! A data directory that was copied: two processes with one device key.
+
+use std::{fs, path::Path};
+
+use cosmic_loadtest::{api::App, network::Network, process::Process};
+use serde_json::{Value, json};
+
+use super::notes::{self, PATIENCE};
+
+const SUPERNODES: usize = 3;
+/// Documents that each process writes.
+const DOCUMENTS: usize = 10;
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let target = to.join(item.file_name());
+        if item.file_type().unwrap().is_dir() {
+            copy(&item.path(), &target);
+        } else {
+            fs::copy(item.path(), target).unwrap();
+        }
+    }
+}
+
+/// Writes documents of its own and changes the one that all change.
+async fn write(node: &Process, name: &str, space: &str) -> Vec<String> {
+    let app = App::new(node);
+    let ids: Vec<String> = (0..DOCUMENTS).map(|number| format!("{name}-{number}")).collect();
+    for id in &ids {
+        notes::write(&app, space, id).await.unwrap();
+    }
+    app.patch(&notes::path(space, "shared"), &json!({ name: true })).await.unwrap();
+    ids
+}
+
+/// All three see what each of them wrote, and the same in the document that all changed.
+async fn wait_for_all(nodes: [(&str, &Process); 3], space: &str, ids: &[String]) {
+    let mut shared = Vec::new();
+    for (_, node) in nodes {
+        let app = App::new(node);
+        notes::wait_for(&app, space, ids).await;
+        let complete = |answer: &Value| {
+            nodes.iter().all(|(name, _)| answer.get("value").and_then(|value| value.get(name)).is_some())
+        };
+        let path = notes::path(space, "shared");
+        let answer = app.wait_until(&path, "what everybody changed", PATIENCE, complete).await.unwrap();
+        shared.push(answer.get("value").cloned());
+    }
+    assert!(shared.iter().all(|value| *value == shared[0]), "{shared:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_data_directory_writes_logs_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
+    let original = network.start_node("original", &[]).await.unwrap();
+    let own = App::new(&original).create_space("Own").await.unwrap();
+    notes::write_replicated(&App::new(&original), &own, "shared", PATIENCE).await.unwrap();
+    let own_ticket = App::new(&original).invite(&own, "editor").await.unwrap();
+    original.stop().await.unwrap();
+    copy(&directory.path().join("original"), &directory.path().join("copy"));
+
+    let original = network.start_node("original", &[]).await.unwrap();
+    let copied = network.start_node("copy", &[]).await.unwrap();
+    assert_eq!(original.run().peer, copied.run().peer, "both have the same key");
+    let other = network.start_node("other", &[]).await.unwrap();
+    let nodes = [("original", &original), ("copy", &copied), ("other", &other)];
+
+    let joined = App::new(&other).create_space("Joined").await.unwrap();
+    notes::write(&App::new(&other), &joined, "shared").await.unwrap();
+    let ticket = App::new(&other).invite(&joined, "editor").await.unwrap();
+    for (space, ticket, joiners) in [(&own, own_ticket, &nodes[2..]), (&joined, ticket, &nodes[..2])] {
+        for (_, node) in joiners {
+            App::new(node).join(&ticket).await.unwrap();
+        }
+        let mut ids = Vec::new();
+        for (name, node) in nodes {
+            notes::wait_for_shared(&App::new(node), space).await;
+            ids.extend(write(node, name, space).await);
+        }
+        wait_for_all(nodes, space, &ids).await;
+    }
+
+    let logs = fs::read_dir(directory.path()).unwrap().map(|item| item.unwrap().path());
+    for log in logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+        let text = fs::read_to_string(&log).unwrap();
+        assert!(!text.contains("forked its log"), "{}: {text}", log.display());
+        assert!(!text.contains("another branch of a log"), "{}: {text}", log.display());
+    }
+    for node in [original, copied, other] {
+        node.stop().await.unwrap();
+    }
+    network.stop().await.unwrap();
+}
