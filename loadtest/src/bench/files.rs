@@ -60,8 +60,11 @@ pub(super) async fn run(directory: &Path, mib: u64) -> Result<Report, Error> {
         network.kill_supernode(number).await?;
     }
     let lap = Lap::begin(&network, &[&b]);
-    get(&app_b, &space, FILE, bytes).await?;
-    rates(&mut report, "degraded_get", bytes, lap.end(&network, &[&b]));
+    match get(&app_b, &space, FILE, bytes).await {
+        Ok(()) => rates(&mut report, "degraded_get", bytes, lap.end(&network, &[&b])),
+        // The figures before it are worth telling all the same.
+        Err(error) => report.parameter("degraded_get_failed", error.to_string()),
+    }
     report.bytes("max_rss_bytes", peak.max(peak_bytes(network.processes().chain([&b]))));
     b.stop().await?;
     network.stop().await?;
