@@ -68,7 +68,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, config: &Config) -> Result<Open
     let failed = |source| Error::Open { path: path.to_owned(), source };
     let buffers = WriteBufferManager::new_write_buffer_manager(size(config.write_buffers_bytes), false);
     let cache = Cache::new_lru_cache(size(config.cache_bytes));
-    let options = database_options(config, &buffers);
+    let options = database_options(path, config, &buffers);
     refuse_unknown_tables(path, schema, &options)?;
     let formats = ColumnFamilyDescriptor::new(FORMATS, table_options(None, &cache));
     let tables = schema
@@ -81,7 +81,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, config: &Config) -> Result<Open
     Ok(Opened { database, buffers })
 }
 
-fn database_options(config: &Config, buffers: &WriteBufferManager) -> Options {
+fn database_options(path: &Path, config: &Config, buffers: &WriteBufferManager) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -94,7 +94,29 @@ fn database_options(config: &Config, buffers: &WriteBufferManager) -> Options {
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, log));
+    // What is sorted into files is not read again soon, and copying it through the page cache cost half of the CPU of
+    // writing shards: 18 s/GB of objects with it, 9 without (`cosmic-supernode`, example `objects`).
+    options.set_use_direct_io_for_flush_and_compaction(takes_direct_io(path));
     options
+}
+
+/// Whether files below `path` can be written past the page cache; a tmpfs of Linux before 6.6 cannot.
+#[cfg(target_os = "linux")]
+fn takes_direct_io(path: &Path) -> bool {
+    use rustix::fs::{Mode, OFlags, open, unlink};
+    let probe = path.join("direct-io");
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    let opened = open(&probe, flags, Mode::RUSR | Mode::WUSR).is_ok();
+    if let Err(error) = unlink(&probe) {
+        debug!(path = %probe.display(), %error, "the probe for direct I/O could not be removed");
+    }
+    opened
+}
+
+/// Elsewhere RocksDB is left to what it does by default.
+#[cfg(not(target_os = "linux"))]
+const fn takes_direct_io(_path: &Path) -> bool {
+    false
 }
 
 /// Passes RocksDB's own log on. Its errors are not ours: ours are raised where an operation fails.
