@@ -166,3 +166,6 @@ impl Config {
         Limits { sessions_max, spaces_max, quota: (&self.quota).into() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,11 +62,11 @@ impl Client {
         }
         let status = answer.status();
         let text = answer.text()?;
-        Err(Error::Refused(match serde_json::from_str::<Problem>(&text) {
-            Ok(problem) => {
-                problem.detail.map_or(problem.title.clone(), |detail| format!("{}: {detail}", problem.title))
-            }
+        let sentence = match serde_json::from_str::<Problem>(&text) {
+            Ok(Problem { title, detail: Some(detail), .. }) => format!("{title}: {detail}"),
+            Ok(Problem { title, detail: None, .. }) => title,
             Err(_error) => format!("the supernode answered {status}: {}", text.trim()),
-        }))
+        };
+        Err(Error::Refused(sentence))
     }
 }

@@ -58,9 +58,8 @@ async fn accept(
         let server = Arc::clone(&server);
         let peer = stream.peer();
         let started = streams.spawn(|shutdown| async move {
-            match shutdown.unless(server.stream(stream)).await {
-                Some(Err(error)) => tracing::debug!(peer = %peer.short(), %error, "a shard stream ended"),
-                Some(Ok(())) | None => {}
+            if let Some(Err(error)) = shutdown.unless(server.stream(stream)).await {
+                tracing::debug!(peer = %peer.short(), %error, "a shard stream ended");
             }
         });
         if started.is_err() {
