@@ -29,7 +29,7 @@ use cosmic_space::{
 };
 use cosmic_sync::{
     config::Config,
-    door::{Growth, Input, Outcome, Output, Report, Summary, Timer},
+    door::{End, Growth, Input, Outcome, Output, Report, Summary, Timer},
     message::{Frame, Interest, Message, Run},
     session::Session as Machine,
 };
@@ -200,6 +200,7 @@ impl Device {
             clock,
             timers: BTreeMap::new(),
             ended: None,
+            last: None,
         };
         link.perform(self, outputs);
         Ok(link)
@@ -232,6 +233,8 @@ pub(super) struct Link {
     began: Monotonic,
     timers: BTreeMap<Timer, Monotonic>,
     pub(super) ended: Option<Option<Refusal>>,
+    /// What the machine said at the end.
+    pub(super) last: Option<End>,
 }
 
 impl Link {
@@ -318,7 +321,8 @@ impl Link {
                     self.timers.insert(timer, self.clock.monotonic().after(after));
                 }
                 Output::Report(Report::Equal { .. }) => device.equal += 1,
-                Output::Report(Report::Ended(_)) => {
+                Output::Report(Report::Ended(end)) => {
+                    self.last = Some(end);
                     self.ended.get_or_insert(None);
                 }
                 Output::Report(report) => panic!("unexpected {report:?}"),

@@ -158,7 +158,7 @@ async fn a_gateway_that_loses_its_replica_goes_on_with_another() {
         there.run(&mut other, |other| other.equal > 1),
         link.run(&mut device, |device| device.count(&NOTES) == 5),
     );
-    assert!(link.ended.is_none());
+    assert!(link.ended.is_none(), "{:?} {:?}", link.ended, link.last);
 }
 
 #[tokio::test]

@@ -282,3 +282,42 @@ async fn what_a_session_may_not_is_refused() {
     reader.session = SessionId([9; 16]);
     assert_eq!(reader.get(object).await.unwrap_err().code, RefusalCode::UnknownSession);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_stopped_half_way_is_completed_without_sending_again() {
+    let world = World::new(6);
+    let (object, bytes) = chunk(10, 500_000);
+    let mut device = Device::new(&world, 50, &world.supernodes[0], Rights::ALL).await;
+    device.put(object, &bytes).await.unwrap();
+    for supernode in &world.supernodes[4..] {
+        let store = &supernode.context.store;
+        let mut batch = store.batch();
+        for index in 0..6 {
+            batch.delete(&KEPT, &(object, index)).delete(&SHARDS, &(object, index));
+        }
+        batch.delete(&MANIFESTS, &object).delete(&PLACEMENTS, &object);
+        store.commit(batch).await.unwrap();
+    }
+    let length = BulkLength::new(bytes.len()).unwrap();
+    let again = device.ask(ObjectRequest::Put { session: device.session, object, length }).await;
+    let ObjectAnswer::Stored(whereabouts) = again else { panic!("it was to be sent again: {again:?}") };
+    assert_eq!(level(&world, &bytes, &whereabouts), Level::Durable { survives: 3 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_is_away_for_a_moment_is_waited_for() {
+    let world = World::new(6);
+    let (object, bytes) = chunk(11, 300_000);
+    let (gateway, absent) = (&world.supernodes[0], &world.supernodes[5]);
+    world.network.cut(gateway.peer(), absent.peer());
+    let mut device = Device::new(&world, 50, gateway, Rights::ALL).await;
+    let back = async {
+        eventually("trying to reach the one that is away", || async {
+            gateway.services.shards.is_away(&absent.peer()).then_some(())
+        })
+        .await;
+        world.network.heal(gateway.peer(), absent.peer());
+    };
+    let (stored, ()) = tokio::join!(device.put(object, &bytes), back);
+    assert_eq!(level(&world, &bytes, &stored.unwrap()), Level::Durable { survives: 3 });
+}
