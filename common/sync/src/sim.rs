@@ -49,18 +49,18 @@ fn two_replicas_converge_through_broken_streams() {
 
 #[test]
 fn five_replicas_converge_through_crashes() {
-    let seen = run(seeds(1_000_000, 50), Plan { nodes: 5, steps: 2_000, liar: false, narrow: false });
+    let seen = run(seeds(1_000, 50), Plan { nodes: 5, steps: 2_000, liar: false, narrow: false });
     assert!(seen.waits > 0 && seen.identified > 0 && seen.crashes > 0, "{seen:?}");
 }
 
 #[test]
 fn replicas_that_want_different_channels_converge_on_what_they_share() {
-    let seen = run(seeds(2_000_000, 150), Plan { nodes: 3, steps: 2_000, liar: false, narrow: true });
+    let seen = run(seeds(2_000, 150), Plan { nodes: 3, steps: 2_000, liar: false, narrow: true });
     assert!(seen.waits > 0 && seen.later_rounds > 0, "{seen:?}");
 }
 
 #[test]
 fn a_liar_among_four_harms_nobody() {
-    let seen = run(seeds(3_000_000, 150), Plan { nodes: 4, steps: 2_500, liar: true, narrow: false });
+    let seen = run(seeds(3_000, 150), Plan { nodes: 4, steps: 2_500, liar: true, narrow: false });
     assert!(seen.refused > 100, "{seen:?}");
 }

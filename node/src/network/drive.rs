@@ -46,6 +46,8 @@ struct Driver {
     stored_here: BTreeMap<LogId, u64>,
     /// Own logs: where they end, and up to where somebody signed.
     unsigned: BTreeMap<LogId, (u64, Option<u64>)>,
+    /// Since when entries have waited for their first receipt, if any do.
+    flying_since: Option<Monotonic>,
     /// Present if the peer is a gateway: it signs receipts and keeps objects.
     gateway: Option<GatewaySession>,
     end: Option<End>,
@@ -87,6 +89,7 @@ pub async fn drive(
         start,
         stored_here: told,
         unsigned,
+        flying_since: None,
         gateway,
         end: None,
     };
@@ -125,6 +128,10 @@ impl Driver {
                 frame = receiver.recv(SpaceFrame::LIMIT) => self.frame(frame).await?,
                 event = events.recv() => self.event(event),
                 () = next_timer(&clock, &self.timers) => self.fired(),
+                () = overdue(&clock, self.flying_since) => {
+                    self.give_up_waiting().await?;
+                    Vec::new()
+                }
             };
             for input in input {
                 let outputs = self.session.handle(input, self.now());
@@ -350,7 +357,7 @@ impl Driver {
     }
 
     /// Tells the batching rule how many own entries nobody has signed for; whether that is none.
-    fn note_in_flight(&self) -> bool {
+    fn note_in_flight(&mut self) -> bool {
         if self.gateway.is_none() {
             return true;
         }
@@ -361,7 +368,25 @@ impl Driver {
             .sum();
         let open = usize::try_from(open).unwrap_or(usize::MAX);
         self.node.context.uplinks.in_flight(&self.space, open);
+        self.flying_since = match self.flying_since {
+            _ if open == 0 => None,
+            None => Some(self.node.clock().monotonic()),
+            since => since,
+        };
         open == 0
+    }
+
+    /// Receipts are late or lost: what was written meanwhile is sealed all the same.
+    async fn give_up_waiting(&mut self) -> Result<(), Error> {
+        self.unsigned.values_mut().for_each(|(end, signed)| *signed = Some(*end));
+        self.note_in_flight();
+        let space = self.space;
+        self.node
+            .write(move |core, _connection| {
+                core.touch(space);
+                Ok(())
+            })
+            .await
     }
 }
 
@@ -387,6 +412,16 @@ async fn name_places(node: &Node, ticket: Ticket, places: Vec<Place>) -> Input {
     }
 }
 
+/// How long changes wait for the receipts of the entries before them, to be sealed together.
+const BATCH_PATIENCE: Duration = Duration::from_millis(200);
+
+async fn overdue(clock: &Clock, since: Option<Monotonic>) {
+    match since {
+        Some(since) => clock.sleep_until(since.after(BATCH_PATIENCE)).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How long the end of a session may take to be written out.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -402,12 +437,13 @@ async fn next_timer(clock: &Clock, timers: &BTreeMap<Timer, Monotonic>) {
     }
 }
 
-/// This run's logs in `space`: all that is written from now on counts as in flight until it is signed for.
+/// This run's logs in `space`: what is written from now on counts as in flight until it is signed for. What stood there
+/// before does not: nobody signs twice for it unasked.
 async fn own_logs(node: &Node, space: SpaceId) -> Result<BTreeMap<LogId, (u64, Option<u64>)>, Error> {
     node.write(move |core, connection| {
         core.with_space(connection, &space, |_core, space| {
             let own = space.mine.values().filter_map(|log| Some((*log, space.logs.get(log)?.head().seq)));
-            Ok(own.map(|(log, seq)| (log, (seq, None))).collect())
+            Ok(own.map(|(log, seq)| (log, (seq, Some(seq)))).collect())
         })
     })
     .await
