@@ -76,6 +76,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same holder may answer in a moment.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Net(error) => error.is_transient(),
+            // It may not have heard of a new member of the ring yet.
+            Self::Refused(refusal) => matches!(refusal.code, RefusalCode::Busy | RefusalCode::NotInRing),
+            _ => false,
+        }
+    }
+
     /// The answer for whoever asked.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
@@ -177,7 +188,13 @@ impl Shards {
     /// How late to ask `holder`: this supernode's own disk first, then everybody, then those that did not answer lately.
     #[must_use]
     pub fn rank(&self, holder: &PeerId) -> u64 {
-        if *holder == self.0.me { 0 } else { 1 + u64::from(self.0.pool.is_away(holder)) }
+        if *holder == self.0.me { 0 } else { 1 + u64::from(self.is_away(holder)) }
+    }
+
+    /// Whether `holder` could not be reached lately.
+    #[must_use]
+    pub fn is_away(&self, holder: &PeerId) -> bool {
+        self.0.pool.is_away(holder)
     }
 
     /// Lets a holder keep a shard; its signed receipt.

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use cosmic_common::{
@@ -22,6 +23,10 @@ use crate::shards::{self, Giving, Metrics};
 
 /// How often a search begins anew because somebody lied: each time one lie more is known.
 const ATTEMPTS_MAX: usize = 8;
+/// How often everybody is asked again because somebody could not be reached.
+const RETRIES_MAX: u32 = 2;
+/// The pause before the first of these; longer before each.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Puts whoever lied behind everybody else.
 const LIAR_RANK: u64 = 1000;
 
@@ -30,7 +35,10 @@ enum Answer {
     Shard(shards::Found),
     Which(shards::Kept),
     Placement(cosmic_custody::Placement),
+    /// It has nothing.
     Nothing,
+    /// It could not be asked, and may answer in a moment.
+    Missed,
 }
 
 /// How a round of collecting ended.
@@ -52,6 +60,8 @@ struct Hunt {
     forged: HashSet<Vec<u8>>,
     /// Whether another manifest than the one collected for was seen.
     others_seen: bool,
+    /// Whether somebody could not be asked.
+    missed: bool,
     /// Whether every shard is held against the manifest as it comes.
     check_each: bool,
     shards: Vec<Option<Vec<u8>>>,
@@ -69,7 +79,7 @@ impl Objects {
     pub async fn get(&self, space: SpaceId, object: ObjectId) -> Result<Rebuilt, Error> {
         let beside = self.0.shards.keeper().manifest(&object)?;
         let mut hunt = Hunt::new(object, beside.as_deref());
-        let mut found = 0;
+        let (mut found, mut retries) = (0, 0);
         for _attempt in 0..ATTEMPTS_MAX {
             match self.collect(&mut hunt).await? {
                 Round::Enough => {
@@ -82,10 +92,14 @@ impl Objects {
                 Round::OtherCodec => {}
                 Round::Lost(all) => {
                     found = all;
-                    if !hunt.others_seen {
+                    if hunt.others_seen {
+                        hunt.disbelieve(self.0.shards.metrics());
+                    } else if hunt.missed && retries < RETRIES_MAX {
+                        retries += 1;
+                        self.0.clock.sleep(RETRY_PAUSE * retries).await;
+                    } else {
                         break;
                     }
-                    hunt.disbelieve(self.0.shards.metrics());
                 }
             }
         }
@@ -150,7 +164,7 @@ impl Objects {
         answered.unwrap_or_else(|error| {
             let reason = cosmic_runtime::exit::sentence(&error);
             tracing::debug!(object = %object.short(), ?ask, reason, "nothing was found there");
-            Answer::Nothing
+            if error.may_pass() { Answer::Missed } else { Answer::Nothing }
         })
     }
 
@@ -226,6 +240,7 @@ impl Hunt {
             manifest: None,
             forged: HashSet::new(),
             others_seen: false,
+            missed: false,
             check_each: false,
             shards: Vec::new(),
             from: BTreeMap::new(),
@@ -242,6 +257,7 @@ impl Hunt {
         self.shards = vec![None; codec.n()];
         self.from.clear();
         self.others_seen = false;
+        self.missed = false;
     }
 
     /// Whether `bytes` are the manifest that shards are collected for; the first that could be the object's is taken.
@@ -290,7 +306,10 @@ impl Hunt {
                 if held { Found::Held(kept.indices) } else { Found::Nothing }
             }
             (Ask::Placement { .. }, Answer::Placement(placement)) => Found::Placement(placement),
-            (Ask::Shard { .. } | Ask::Which { .. } | Ask::Placement { .. }, _) => Found::Nothing,
+            (Ask::Shard { .. } | Ask::Which { .. } | Ask::Placement { .. }, answer) => {
+                self.missed |= matches!(answer, Answer::Missed);
+                Found::Nothing
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Putting an object: coded once, its shards given to all planned holders at once, the record of it afterwards.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cosmic_common::{
     hash,
@@ -13,7 +13,7 @@ use cosmic_custody::{
         object::Whereabouts,
         refusal::{Refusal, RefusalCode},
     },
-    placement_record, shards_wanted,
+    owed, placement_record, shards_wanted,
 };
 use cosmic_erasure::{Coder, Encoded};
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -21,8 +21,13 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use super::{Error, Objects, count};
 use crate::{
     holders::Plan,
-    shards::{self, Giving, Shards},
+    shards::{self, Giving},
 };
+
+/// How often a shard is offered to a holder that seems to be there.
+const GIVE_ATTEMPTS: u32 = 3;
+/// The pause after the first attempt; longer after each.
+const GIVE_PAUSE: Duration = Duration::from_millis(200);
 
 /// An object that was coded, and whom its shards belong to.
 struct Coded {
@@ -40,6 +45,20 @@ struct Placed {
     no_room: Option<Refusal>,
 }
 
+impl Placed {
+    /// Counts a receipt, if it is one for this object.
+    fn count(&mut self, receipt: Vec<u8>) {
+        if count(&receipt, &mut self.custody, &mut self.standing) {
+            self.receipts.push(receipt);
+        }
+    }
+
+    /// The shards that are signed for.
+    fn signed(&self) -> usize {
+        self.custody.verdict(&self.standing).shards.len()
+    }
+}
+
 impl Objects {
     /// The room to receive an object of `length` bytes in, so that coding it need not move it.
     ///
@@ -53,17 +72,28 @@ impl Objects {
         Ok(Vec::with_capacity(plan.codec.padded_bytes(length)))
     }
 
-    /// Whether `object` is here or recorded here, so that asking what became of it may spare sending it again.
+    /// What the holders signed for `object`, if it need not be sent: it is safe, or could be made safe from the shards
+    /// that are there already.
     ///
     /// # Errors
-    /// If the disk fails.
-    pub async fn stored(&self, object: ObjectId) -> Result<Option<Whereabouts>, Error> {
+    /// If the disk fails, or nobody is in the ring.
+    pub async fn stored(&self, space: SpaceId, object: ObjectId) -> Result<Option<Whereabouts>, Error> {
         let keeper = self.0.shards.keeper();
         if keeper.manifest(&object)?.is_none() && keeper.placement(&object)?.is_none() {
             return Ok(None);
         }
         let whereabouts = self.whereabouts(object).await?;
-        Ok(self.is_safe(&whereabouts).then_some(whereabouts))
+        if self.is_safe(&whereabouts) {
+            return Ok(Some(whereabouts));
+        }
+        match self.complete(space, object, whereabouts).await {
+            Ok(completed) => Ok(Some(completed).filter(|completed| self.is_safe(completed))),
+            Err(error) => {
+                let reason = cosmic_runtime::exit::sentence(&error);
+                tracing::debug!(object = %object.short(), reason, "it has to be sent again");
+                Ok(None)
+            }
+        }
     }
 
     /// Codes `bytes`, which must be `object`, and places the shards; what the holders signed.
@@ -71,21 +101,54 @@ impl Objects {
     /// # Errors
     /// [`Error`] if the bytes are others, or fewer shards found a place than an object needs.
     pub async fn put(&self, space: SpaceId, object: ObjectId, bytes: Vec<u8>) -> Result<Whereabouts, Error> {
+        let (coded, mut placed) = self.code(space, object, bytes).await?;
+        let all = coded.plan.shards.clone();
+        self.place(&coded, &mut placed, &all).await;
+        self.finish(&coded, placed)
+    }
+
+    /// Rebuilds an object that an interrupted put left with too few shards, and places those that are missing.
+    async fn complete(
+        &self,
+        space: SpaceId,
+        object: ObjectId,
+        found: Whereabouts,
+    ) -> Result<Whereabouts, Error> {
+        let _turn = self.turn().await?;
+        let rebuilt = self.get(space, object).await?;
+        let (coded, mut placed) = self.code(space, object, rebuilt.into_vec()).await?;
+        if coded.manifest_bytes != found.manifest {
+            return Err(Error::NotHere { object });
+        }
+        found.receipts.into_iter().for_each(|receipt| placed.count(receipt));
+        let missing = owed(&coded.plan.shards, &placed.custody, &placed.standing);
+        self.place(&coded, &mut placed, &missing).await;
+        self.finish(&coded, placed)
+    }
+
+    async fn code(
+        &self,
+        space: SpaceId,
+        object: ObjectId,
+        bytes: Vec<u8>,
+    ) -> Result<(Arc<Coded>, Placed), Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let plan = holders.plan(&object).ok_or(Error::NoRing)?;
         let coder = self.coder(object, plan.codec)?;
         let encoded = code(coder, object, bytes).await?;
-        let manifest_bytes = encoded.manifest().to_bytes();
-        let coded = Arc::new(Coded { space, plan, encoded, manifest_bytes });
-        let mut placed = Placed {
-            custody: ObjectCustody::new(coded.encoded.manifest()),
+        let placed = Placed {
+            custody: ObjectCustody::new(encoded.manifest()),
             standing: holders.standing().clone(),
-            receipts: Vec::with_capacity(coded.plan.shards.len()),
+            receipts: Vec::with_capacity(plan.shards.len()),
             no_room: None,
         };
-        self.place(&coded, &mut placed).await;
-        let got = placed.custody.verdict(&placed.standing).shards.len();
-        let needed = coded.plan.codec.k();
+        let manifest_bytes = encoded.manifest().to_bytes();
+        Ok((Arc::new(Coded { space, plan, encoded, manifest_bytes }), placed))
+    }
+
+    fn finish(&self, coded: &Coded, mut placed: Placed) -> Result<Whereabouts, Error> {
+        let object = coded.encoded.manifest().object();
+        let (got, needed) = (placed.signed(), coded.plan.codec.k());
         if let Some(refusal) = placed.no_room.take_if(|_| got < shards_wanted(coded.plan.codec)) {
             return Err(Error::Room(refusal));
         }
@@ -93,28 +156,23 @@ impl Objects {
             return Err(Error::TooFew { object, what: "placed", got, needed });
         }
         self.0.shards.metrics().objects_stored.inc();
-        self.record(&coded, &placed);
+        self.record(coded, &placed);
         Ok(Whereabouts { manifest: coded.manifest_bytes.clone(), receipts: placed.receipts })
     }
 
-    /// Gives every shard to its holder. Returns when as many are signed for as a write waits for, or all were tried;
-    /// stragglers go on in the background.
-    async fn place(&self, coded: &Arc<Coded>, placed: &mut Placed) {
+    /// Gives shards to their holders, all at once. Returns when as many are signed for as a write waits for, or all were
+    /// tried; stragglers go on in the background.
+    async fn place(&self, coded: &Arc<Coded>, placed: &mut Placed, all: &[Assignment]) {
         let wanted = shards_wanted(coded.plan.codec);
         let mut stand_ins = coded.plan.stand_ins.iter().copied();
         let give = |shard: Assignment, owner: Option<PeerId>| {
-            let (shards, coded) = (self.0.shards.clone(), Arc::clone(coded));
-            Box::pin(async move { (shard, owner, give(&shards, &coded, shard, owner).await) })
+            let (objects, coded) = (self.clone(), Arc::clone(coded));
+            Box::pin(async move { (shard, owner, objects.give(&coded, shard, owner).await) })
         };
-        let mut giving: FuturesUnordered<_> =
-            coded.plan.shards.iter().map(|shard| give(*shard, None)).collect();
+        let mut giving: FuturesUnordered<_> = all.iter().map(|shard| give(*shard, None)).collect();
         while let Some((shard, owner, result)) = giving.next().await {
             match result {
-                Ok(receipt) => {
-                    if count(&receipt, &mut placed.custody, &mut placed.standing) {
-                        placed.receipts.push(receipt);
-                    }
-                }
+                Ok(receipt) => placed.count(receipt),
                 Err(error) => {
                     note(shard, &error);
                     let refusal = error.refusal();
@@ -125,7 +183,7 @@ impl Objects {
                     }
                 }
             }
-            if placed.custody.verdict(&placed.standing).shards.len() >= wanted {
+            if placed.signed() >= wanted {
                 break;
             }
         }
@@ -137,6 +195,32 @@ impl Objects {
                     }
                 }
             });
+        }
+    }
+
+    /// Gives one shard; a holder that was there a moment ago is asked again before somebody else steps in.
+    async fn give(
+        &self,
+        coded: &Coded,
+        shard: Assignment,
+        owner: Option<PeerId>,
+    ) -> Result<Vec<u8>, shards::Error> {
+        let shards = &self.0.shards;
+        let attempts = if shards.is_away(&shard.holder) { 1 } else { GIVE_ATTEMPTS };
+        let mut attempt = 1;
+        loop {
+            let Assignment { index, holder } = shard;
+            let bytes = coded.encoded.shard(index).unwrap_or_default();
+            let (manifest, manifest_bytes) = (coded.encoded.manifest(), &coded.manifest_bytes[..]);
+            let giving = Giving { holder, owner, space: coded.space, manifest, manifest_bytes, index, bytes };
+            match shards.give(giving).await {
+                Err(error) if error.may_pass() && attempt < attempts => {
+                    note(shard, &error);
+                    self.0.clock.sleep(GIVE_PAUSE * attempt).await;
+                    attempt += 1;
+                }
+                result => return result,
+            }
         }
     }
 
@@ -168,19 +252,6 @@ impl Objects {
             tracing::debug!("too busy for the records of an object");
         }
     }
-}
-
-async fn give(
-    shards: &Shards,
-    coded: &Coded,
-    shard: Assignment,
-    owner: Option<PeerId>,
-) -> Result<Vec<u8>, shards::Error> {
-    let Assignment { index, holder } = shard;
-    let bytes = coded.encoded.shard(index).unwrap_or_default();
-    let Coded { space, encoded, manifest_bytes, .. } = coded;
-    let manifest = encoded.manifest();
-    shards.give(Giving { holder, owner, space: *space, manifest, manifest_bytes, index, bytes }).await
 }
 
 /// Checks the hash and codes, on a thread where computing hinders nobody.

@@ -159,7 +159,7 @@ impl Server {
         object: ObjectId,
         length: BulkLength,
     ) -> Result<Result<(), Refusal>, NetError> {
-        let stored = match self.objects.stored(object).await {
+        let stored = match self.objects.stored(session.space, object).await {
             Ok(Some(whereabouts)) => whereabouts,
             Ok(None) => {
                 let turn = match self.objects.turn().await {
