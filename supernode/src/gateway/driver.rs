@@ -46,7 +46,10 @@ use crate::{
     outbox::Outbox,
     session::SessionGuard,
     source::Source,
-    spaces::{Appended, Brought, Error as SpaceError, Event, Grown, Opened, Origin, Pending, Receipts, Space, Spaces},
+    spaces::{
+        Appended, Brought, Error as SpaceError, Event, Grown, Opened, Origin, Pending, Receipts, Space,
+        Spaces,
+    },
 };
 
 /// Bytes that may wait for a device: the windows of the machine stay far below.

@@ -19,9 +19,7 @@ use cosmic_space::{
 };
 use cosmic_sync::message::Frame;
 
-use crate::{
-    spaces::{self, Challenge, Origin, Space, Spaces},
-};
+use crate::spaces::{self, Challenge, Origin, Space, Spaces};
 
 /// How long a peer may take to answer the challenge.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);

@@ -28,7 +28,12 @@ use super::{
     relay::Relay,
     state::State,
 };
-use crate::{context::Context, duty, replica::client::{self, Pushes}, source::Source};
+use crate::{
+    context::Context,
+    duty,
+    replica::client::{self, Pushes},
+    source::Source,
+};
 
 /// A space that nobody used for so long goes to rest.
 const REST_AFTER: Duration = Duration::from_secs(120);

@@ -77,7 +77,14 @@ struct Fresh {
 
 impl Gathering {
     pub(super) fn new(batch: Batch) -> Self {
-        Self { batch, touched: BTreeSet::new(), frames: HashMap::new(), entries: 0, forks: BTreeSet::new(), waiters: Vec::new() }
+        Self {
+            batch,
+            touched: BTreeSet::new(),
+            frames: HashMap::new(),
+            entries: 0,
+            forks: BTreeSet::new(),
+            waiters: Vec::new(),
+        }
     }
 
     /// What will be written next.

@@ -54,8 +54,7 @@ impl Actor {
         let Some(upstream) = upstream.filter(|_| !self.catching_up) else { return };
         self.catching_up = true;
         let (replicas, space, ours) = (self.spaces.replicas().clone(), self.id, self.heads());
-        let catching =
-            async move { Done::CaughtUp(relay::catch_up(&replicas, space, upstream, ours).await) };
+        let catching = async move { Done::CaughtUp(relay::catch_up(&replicas, space, upstream, ours).await) };
         self.jobs.push(catching.boxed());
     }
 
@@ -77,8 +76,7 @@ impl Actor {
         if let Some(relay) = &mut self.relay {
             relay.pushes = None;
         }
-        let (context, replicas, space) =
-            (Arc::clone(&self.context), self.spaces.replicas().clone(), self.id);
+        let (context, replicas, space) = (Arc::clone(&self.context), self.spaces.replicas().clone(), self.id);
         let seeking = async move {
             context.clock.sleep(wait).await;
             Done::Sought(relay::seek(&context, &replicas, space).await)

@@ -131,7 +131,9 @@ impl Command {
             Self::Open { reply } => fail(reply),
             Self::Heads { reply } => fail(reply),
             Self::Authorise { reply, .. } => fail(reply),
-            Self::Recheck { reply, .. } | Self::Settle { reply } | Self::Reconcile { reply, .. } => fail(reply),
+            Self::Recheck { reply, .. } | Self::Settle { reply } | Self::Reconcile { reply, .. } => {
+                fail(reply)
+            }
             Self::Attest { reply, .. } => fail(reply),
             Self::Rest => {}
         }
