@@ -21,7 +21,7 @@ pub fn derive(context: &'static str, parts: &[&[u8]]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// The hash of `parts` under a secret `key` (BLAKE3 keyed mode); same rule for the parts as [`derive`].
+/// The hash of `parts` under a secret `key` (BLAKE3 keyed mode); same rule for the parts as for [`derive()`].
 #[must_use]
 pub fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(key);

@@ -1,6 +1,6 @@
 //! SQLite behind two doors: one writer thread that commits in groups, and a pool of readers.
 //!
-//! Writes arrive as closures. The writer takes all that wait (up to [`GROUP_MAX`]), runs each in a savepoint
+//! Writes arrive as closures. The writer takes all that wait (up to a named bound), runs each in a savepoint
 //! of one transaction, commits once (one fsync, about 2.3 ms on the reference machine) and only then answers.
 //! What the closures keep in memory beside the database is a [`State`]; whenever the database rolls something
 //! back, the state forgets what it cached and reads it again.

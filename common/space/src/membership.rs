@@ -4,7 +4,7 @@
 //!
 //! - What was *granted*: checked as each entry comes in, against entries it names by their hash. Once
 //!   true it stays true, and it decides what is stored.
-//! - What *stands*: [`verdicts`] looks at the whole set, with revocations, cuts and seniority. It is
+//! - What *stands*: `verdicts` looks at the whole set, with revocations, cuts and seniority. It is
 //!   worked out when first asked for after an entry came in, and then looked up. While nothing was ever
 //!   revoked or forked it grows with the set instead (10,000 entries: 15 ms to work out, 130 ns to ask).
 //!
