@@ -31,8 +31,13 @@ pub struct ClassStep {
     pub n: u8,
 }
 
-/// The steps of a configuration that names none: 3 of 6 from six members on.
-pub const DEFAULT_STEPS: [ClassStep; 1] = [ClassStep { members: 6, k: 3, n: 6 }];
+/// The steps of a configuration that names none; `docs/storage.md` has the model they come from.
+pub const DEFAULT_STEPS: [ClassStep; 4] = [
+    ClassStep { members: 6, k: 3, n: 6 },
+    ClassStep { members: 10, k: 5, n: 10 },
+    ClassStep { members: 14, k: 8, n: 14 },
+    ClassStep { members: 20, k: 10, n: 20 },
+];
 
 impl Class {
     /// The class of a ring of `members` active members: the last step it reaches; whole copies below the first.

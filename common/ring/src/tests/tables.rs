@@ -10,12 +10,13 @@ use cosmic_common::id::{ObjectId, PeerId};
 use proptest::{collection::vec, prelude::*};
 
 use super::site;
-use crate::{Class, Partition, Site, Table, table::REPLICAS};
+use crate::{Class, ClassStep, Partition, Site, Table, table::REPLICAS};
 
 const BITS: u8 = 8;
 
+/// What the tests of tables say is said of 3 of 6.
 fn table(sites: Vec<Site>, bits: u8) -> Table {
-    let class = Class::for_members(sites.len(), &[]);
+    let class = Class::for_members(sites.len(), &[ClassStep { members: 6, k: 3, n: 6 }]);
     Table::of(sites, bits, class)
 }
 
@@ -227,5 +228,32 @@ fn golden_table() {
         fs::read_to_string(&path).unwrap(),
         "the table of the same members never changes: {}",
         path.display()
+    );
+}
+
+#[test]
+fn the_class_follows_from_the_number_of_members() {
+    let class = |members| {
+        let Class { k, n } = Class::for_members(members, &[]);
+        (k, n)
+    };
+    let found = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 19, 20, 4096].map(class);
+    assert_eq!(
+        found,
+        [
+            (1, 1),
+            (1, 1),
+            (1, 2),
+            (1, 3),
+            (1, 3),
+            (3, 6),
+            (3, 6),
+            (5, 10),
+            (5, 10),
+            (8, 14),
+            (8, 14),
+            (10, 20),
+            (10, 20)
+        ]
     );
 }
