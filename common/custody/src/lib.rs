@@ -1,29 +1,52 @@
-//! Who keeps what: receipts, levels, placement, quota, and the messages of those who keep and those who ask.
+//! Who keeps what: receipts, levels, placement, quota, what becomes of it when supernodes come and go, and the messages of
+//! those who keep and those who ask.
 
+pub mod care;
+pub mod choice;
 pub mod count;
 pub mod error;
+pub mod handoff;
 pub mod level;
+pub mod liveness;
 pub mod message;
+pub mod moves;
 pub mod placement;
 pub mod plan;
 pub mod quota;
 pub mod receipt;
+pub mod release;
+pub mod repair;
 pub mod standing;
 
 #[cfg(test)]
 mod tests;
 
+pub use care::Care;
+pub use choice::{Choice, Recode, Recoding};
 pub use count::{
     log::{Duty, LogCustody, LogDebt, LogReach},
     object::{ObjectCustody, ObjectVerdict, shards_wanted},
 };
 pub use error::Error;
+pub use handoff::HandOff;
 pub use level::Level;
+pub use liveness::{Liveness, Patience, Presence};
+pub use moves::{MemberMove, Movement, PartitionLoad};
 pub use placement::{Holding, Placement};
 pub use plan::{
+    fill::{Fill, Filled},
     place::{Assignment, StandIn, assign, codec, owed, placement_record, plan_placement, stand_ins},
+    rendezvous::rendezvous,
     search::{Ask, Found, Outcome, Search, Sources},
+    target::Target,
 };
 pub use quota::{Charge, Quota, Usage};
 pub use receipt::{Held, Promise, Receipt};
+pub use release::{Keep, Release};
+pub use repair::{
+    health::{Danger, Health, HeldCopy, Need, Ring, Subject},
+    lease::{Lease, Leases},
+    plan::{Means, RepairPlan, Stuck, plan_repair},
+    queue::Queue,
+};
 pub use standing::Standing;

@@ -1,4 +1,11 @@
-//! Every format at its own door: golden bytes, round trips, hostile bytes.
+//! Every format at its own door: golden bytes, round trips, hostile bytes. And the rules that need no more than a ring.
 
+mod choice;
 mod formats;
+mod handoff;
+mod liveness;
+mod moves;
+mod release;
+pub(crate) mod rings;
 mod samples;
+mod targets;

@@ -7,6 +7,7 @@ use cosmic_erasure::{Codec, Manifest};
 
 use super::lives::{Lives, Said};
 use crate::{
+    care::Care,
     error::Error,
     level::Level,
     message::shard::Indices,
@@ -18,16 +19,10 @@ use crate::{
 /// Whole copies below this many cannot be called durable, however small the ring is.
 pub const DURABLE_COPIES_MIN: usize = 3;
 
-/// Shards in place that are safely above the repair threshold of the class (`docs/protocol/custody.md`): a write waits for
-/// these. Narrow classes want all of them, wide ones do not wait for stragglers.
+/// Shards in place that are safely above the repair threshold of the class: a write waits for these ([`Care::wanted`]).
 #[must_use]
-pub fn shards_wanted(codec: Codec) -> usize {
-    match (codec.k(), codec.n()) {
-        (5, 10) => 9,
-        (8, 14) => 13,
-        (10, 20) => 17,
-        (_, n) => n,
-    }
+pub const fn shards_wanted(codec: Codec) -> usize {
+    Care::of(codec).wanted
 }
 
 /// The receipts for one object.

@@ -121,6 +121,11 @@ impl Indices {
         self.0 |= 1_u32.checked_shl(u32::from(index)).unwrap_or(0);
     }
 
+    /// Takes `index` out.
+    pub fn remove(&mut self, index: u8) {
+        self.0 &= !1_u32.checked_shl(u32::from(index)).unwrap_or(0);
+    }
+
     /// Whether `index` is in the set.
     #[must_use]
     pub fn contains(self, index: u8) -> bool {

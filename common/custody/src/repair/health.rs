@@ -1,0 +1,171 @@
+//! Health: how many shards of an object are where they can be read, and how near the object is to its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cosmic_common::{
+    id::{ObjectId, PeerId},
+    time::Timestamp,
+};
+use cosmic_erasure::{Codec, Manifest};
+use cosmic_ring::Table;
+
+use crate::{care::Care, liveness::Liveness, message::shard::Indices, plan::place::Assignment};
+
+/// One copy of a shard, as a holder signed for it and as no audit has disproved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldCopy {
+    /// Which shard.
+    pub index: u8,
+    /// Who has it.
+    pub holder: PeerId,
+    /// The holder it is kept for, if it was only handed off.
+    pub owner: Option<PeerId>,
+}
+
+/// What is known of one object: how it is coded and where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The object.
+    pub object: ObjectId,
+    /// How it is coded.
+    pub codec: Codec,
+    /// The length of each shard.
+    pub shard_bytes: u64,
+    /// Its copies. Those that an audit found lost are left out ([`crate::audit`]).
+    pub copies: Vec<HeldCopy>,
+}
+
+/// The ring around it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ring<'a> {
+    /// The current table.
+    pub table: &'a Table,
+    /// Who is there.
+    pub liveness: &'a Liveness,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// How near an object is to its end; the smallest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Danger {
+    /// Shards that can be read now, less k. Below zero nothing can be done until somebody comes back.
+    pub margin: i16,
+    /// Zones in which such shards lie.
+    pub zones: u16,
+    /// Since when it has been in danger.
+    pub since: Timestamp,
+}
+
+/// How an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Shards that count: their holders are there, or away within the patience of the class.
+    pub counted: Indices,
+    /// Shards whose holders are not offline: these can be read, or may be in a moment.
+    pub readable: Indices,
+    /// Shards without a holder that counts.
+    pub missing: Indices,
+    /// Zones of the readable ones.
+    pub zones: u16,
+    /// What is to be done.
+    pub need: Need,
+}
+
+/// What an object needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// Shards are missing, but so few that it is not worth reading the object yet.
+    Later,
+    /// Holders are offline, and have until this moment to come back.
+    Patience {
+        /// When the next one's time is over.
+        until: Timestamp,
+    },
+    /// To be mended.
+    Repair,
+    /// To be mended before all others.
+    Panic,
+}
+
+impl Subject {
+    /// The object of this manifest, with these copies.
+    #[must_use]
+    pub fn new(manifest: &Manifest, copies: Vec<HeldCopy>) -> Self {
+        let shard_bytes = u64::try_from(manifest.shard_bytes()).unwrap_or(u64::MAX);
+        Self { object: manifest.object(), codec: manifest.codec(), shard_bytes, copies }
+    }
+
+    /// How the object is.
+    #[must_use]
+    pub fn health(&self, ring: Ring<'_>) -> Health {
+        let care = Care::of(self.codec);
+        let own = || self.copies.iter().filter(|copy| copy.owner.is_none());
+        let all = |is_counted: &dyn Fn(&PeerId) -> bool| -> Indices {
+            own().filter(|copy| is_counted(&copy.holder)).map(|copy| copy.index).collect()
+        };
+        let readable = all(&|holder| !ring.liveness.is_offline(holder, ring.now));
+        let patient = all(&|holder| !ring.liveness.is_missing(holder, care.patience, ring.now));
+        let in_panic = readable.len() <= care.panic_at;
+        let counted = if in_panic { readable } else { patient };
+        let missing: Indices =
+            (0_u8..).take(self.codec.n()).filter(|index| !counted.contains(*index)).collect();
+        // A holder whose time runs out later than another of the same shard decides when that shard goes missing.
+        let next_loss = counted
+            .iter()
+            .filter(|index| !readable.contains(*index))
+            .filter_map(|index| {
+                let holders = own().filter(|copy| copy.index == index);
+                holders.map(|copy| ring.liveness.missing_from(&copy.holder, care.patience)).max()
+            })
+            .min();
+        let need = if missing.is_empty() && next_loss.is_none() {
+            Need::Nothing
+        } else if in_panic && !missing.is_empty() {
+            Need::Panic
+        } else if counted.len() <= care.repair_at {
+            Need::Repair
+        } else {
+            next_loss.map_or(Need::Later, |until| Need::Patience { until })
+        };
+        Health { counted, readable, missing, zones: self.zones(ring, readable), need }
+    }
+
+    /// Those who can do the repair: present holders of a copy of it.
+    #[must_use]
+    pub fn able(&self, ring: Ring<'_>) -> Vec<PeerId> {
+        let mut able: Vec<PeerId> = self.copies.iter().map(|copy| copy.holder).collect();
+        able.sort_unstable();
+        able.dedup();
+        able.retain(|holder| ring.liveness.is_present(holder, ring.now));
+        able
+    }
+
+    /// The copies as assignments, those handed off included.
+    pub fn held(&self) -> impl Iterator<Item = Assignment> {
+        self.copies.iter().map(|copy| Assignment { index: copy.index, holder: copy.holder })
+    }
+
+    fn zones(&self, ring: Ring<'_>, readable: Indices) -> u16 {
+        let zone_of: BTreeMap<&PeerId, &str> =
+            ring.table.sites().iter().map(|site| (&site.peer, site.zone.as_str())).collect();
+        let zones: BTreeSet<&str> = self
+            .copies
+            .iter()
+            .filter(|copy| readable.contains(copy.index) && !ring.liveness.is_offline(&copy.holder, ring.now))
+            .filter_map(|copy| zone_of.get(&copy.holder).copied())
+            .collect();
+        u16::try_from(zones.len()).unwrap_or(u16::MAX)
+    }
+}
+
+impl Health {
+    /// How near the object is to its end, when it was found in danger at `since`.
+    #[must_use]
+    pub fn danger(&self, codec: Codec, since: Timestamp) -> Danger {
+        let count = |number: usize| i16::try_from(number).unwrap_or(i16::MAX);
+        Danger { margin: count(self.readable.len()) - count(codec.k()), zones: self.zones, since }
+    }
+}

@@ -1,0 +1,156 @@
+//! A copy goes when everybody who should have the rest has said so twice, a delay apart, and never one of the last k.
+
+use cosmic_common::{heads::Head, id::EntryId, time::Timestamp};
+use cosmic_ring::{Class, Table};
+use proptest::prelude::*;
+
+use super::rings::{
+    HOUR, START, codec, custody, hear, hours, life, liveness, manifest, peer, receipt, sites, standing,
+    table, table_of,
+};
+use crate::{
+    Assignment, Held, Keep, LogCustody, Promise, Receipt, Release, Target,
+    count::log::Duty,
+    release::{Asked, AskedLog, RELEASE_DELAY, log_needless, shard_needless},
+};
+
+const CLASS: Class = Class { k: 3, n: 6 };
+
+fn ring(count: u32) -> Table {
+    table_of(sites(count, 3), CLASS)
+}
+
+#[test]
+fn a_copy_goes_after_two_askings_and_the_delay() {
+    let (before, after, codec) = (ring(6), ring(8), codec(3, 6));
+    let manifest = manifest(codec);
+    let held: Vec<Assignment> = crate::plan_placement(&before, &manifest.object(), codec);
+    let target = Target::of(&after, &manifest.object(), codec, &held);
+    assert_eq!(target.strays.len(), target.wanted.len(), "as many leave as come");
+    let mine = *target.strays.first().expect("this object moves");
+    let (standing, mut liveness) = (standing(&after), liveness(&after));
+    let all = custody(&manifest, &target.shards, &standing);
+    let some = custody(&manifest, &target.shards[1..], &standing);
+    let mut release = Release::default();
+    let mut ask = |fresh, liveness: &_, now| {
+        let asked = Asked { target: &target, fresh, standing: &standing, liveness, now };
+        release.ask(shard_needless(mine, 3, 6, &asked), RELEASE_DELAY, now)
+    };
+    assert_eq!(ask(&some, &liveness, START), Err(Keep::Owed(vec![target.shards[0]])));
+    assert_eq!(ask(&all, &liveness, START), Err(Keep::Delay { until: hours(24) }));
+    assert_eq!(
+        ask(&all, &liveness, hours(5)),
+        Err(Keep::Away(target.shards.iter().map(|shard| shard.holder).collect()))
+    );
+    hear(&mut liveness, &[], hours(6));
+    assert_eq!(ask(&all, &liveness, hours(6)), Err(Keep::Delay { until: hours(30) }), "the delay began anew");
+    hear(&mut liveness, &[], hours(30));
+    assert_eq!(ask(&all, &liveness, hours(30)), Ok(()));
+}
+
+#[test]
+fn what_belongs_here_and_what_is_alone_stays() {
+    let codec = codec(3, 6);
+    let manifest = manifest(codec);
+    // Six shards, four places: two indices are only at those who left the table.
+    let (before, after) = (ring(6), ring(4));
+    let held = crate::plan_placement(&before, &manifest.object(), codec);
+    let target = Target::of(&after, &manifest.object(), codec, &held);
+    let (standing, liveness) = (standing(&before), liveness(&before));
+    let fresh = custody(&manifest, &target.shards, &standing);
+    let asked =
+        Asked { target: &target, fresh: &fresh, standing: &standing, liveness: &liveness, now: START };
+    assert_eq!(shard_needless(target.shards[0], 3, 6, &asked), Err(Keep::Belongs));
+    for stray in &target.strays {
+        assert_eq!(shard_needless(*stray, 3, 6, &asked), Err(Keep::OnlyOne));
+    }
+    let two = Target::of(&ring(2), &manifest.object(), codec, &held);
+    let asked = Asked { target: &two, ..asked };
+    let stray = Assignment { index: 5, holder: peer(77) };
+    assert_eq!(shard_needless(stray, 3, 6, &asked), Err(Keep::TooSmall));
+}
+
+#[test]
+fn a_receipt_of_an_earlier_life_frees_nothing() {
+    let (table, codec) = (ring(8), codec(3, 6));
+    let manifest = manifest(codec);
+    let target = Target::of(&table, &manifest.object(), codec, &[]);
+    let (standing, liveness) = (standing(&table), liveness(&table));
+    let mut fresh = custody(&manifest, &target.shards[1..], &standing);
+    fresh.insert(&receipt(&manifest, target.shards[0], life(9), START), &standing).unwrap();
+    let asked =
+        Asked { target: &target, fresh: &fresh, standing: &standing, liveness: &liveness, now: START };
+    let stray = Assignment { index: 0, holder: peer(77) };
+    assert_eq!(shard_needless(stray, 3, 6, &asked), Err(Keep::Owed(vec![target.shards[0]])));
+}
+
+#[test]
+fn a_replica_of_an_earlier_table_goes_last() {
+    let table = table(6, 3);
+    let (standing, liveness) = (standing(&table), liveness(&table));
+    let space = cosmic_common::id::SpaceId::from_bytes([1; 32]);
+    let log = cosmic_common::id::LogId::from_bytes([2; 32]);
+    let duty = Duty::of(&space, &table, []);
+    let head = |seq| Head { seq, entry: EntryId::from_bytes([3; 32]) };
+    let mut fresh = LogCustody::new(space, log);
+    let mut sign = |holder, seq| {
+        let held = Held::Log { space, log, head: head(seq) };
+        let ring = table.digest();
+        let receipt =
+            Receipt { held, promise: Promise::Keeps, holder, incarnation: life(1), ring, time: START };
+        fresh.insert(&receipt, &standing).unwrap();
+        fresh.clone()
+    };
+    let me = table.sites().iter().map(|site| site.peer).find(|peer| !duty.current.contains(peer)).unwrap();
+    let needless = |fresh: &LogCustody, me, now| {
+        let asked = AskedLog { fresh, standing: &standing, liveness: &liveness, now };
+        log_needless(me, &duty, head(7), &asked, |_| true)
+    };
+    let two = {
+        sign(duty.current[0], 7);
+        sign(duty.current[1], 9)
+    };
+    assert!(
+        matches!(needless(&two, &me, START), Err(Keep::LogOwed(owed)) if owed[0].holder == duty.current[2])
+    );
+    let short = sign(duty.current[2], 6);
+    assert!(matches!(needless(&short, &me, START), Err(Keep::LogOwed(owed)) if owed[0].from == 7));
+    let all = sign(duty.current[2], 7);
+    assert_eq!(needless(&all, &me, START), Ok(()));
+    assert_eq!(needless(&all, &duty.current[0], START), Err(Keep::Belongs));
+    assert_eq!(needless(&all, &me, hours(2)), Err(Keep::Away(duty.current.clone())));
+}
+
+proptest! {
+    /// Whoever is asked, in whatever order things come back: when a copy goes, k others were signed for twice, a delay apart.
+    #[test]
+    fn never_the_last_k(
+        members in 1_u32..12,
+        rounds in prop::collection::vec((0_u64..40, prop::collection::vec(any::<bool>(), 6), any::<bool>()), 1..30),
+    ) {
+        let codec = codec(3, 6);
+        let manifest = manifest(codec);
+        let table = ring(members);
+        let target = Target::of(&table, &manifest.object(), codec, &[]);
+        let standing = standing(&table);
+        let mut liveness = liveness(&table);
+        let mine = Assignment { index: 0, holder: peer(77) };
+        let mut release = Release::default();
+        let mut now = START;
+        let mut complete_since: Option<Timestamp> = None;
+        for (hours_passed, signs, heard) in rounds {
+            now = now.after(HOUR * u32::try_from(hours_passed).unwrap());
+            if heard { hear(&mut liveness, &[], now); }
+            let signed: Vec<Assignment> =
+                target.shards.iter().zip(&signs).filter(|(_, signs)| **signs).map(|(shard, _)| *shard).collect();
+            let fresh = custody(&manifest, &signed, &standing);
+            let asked = Asked { target: &target, fresh: &fresh, standing: &standing, liveness: &liveness, now };
+            if signed.len() < target.shards.len() { complete_since = None; }
+            let since = *complete_since.get_or_insert(now);
+            if release.ask(shard_needless(mine, 3, 6, &asked), RELEASE_DELAY, now).is_ok() {
+                prop_assert!(signed.len() >= 3 && signed.len() == target.shards.len());
+                prop_assert!(now.since(since) >= RELEASE_DELAY);
+            }
+        }
+    }
+}
