@@ -53,6 +53,11 @@ pub(crate) struct View {
     /// Entries in the head set of the last round.
     pub(crate) agreed: u64,
     pub(crate) held: Option<Held>,
+    /// Batches with entries of this log that are accepted and not answered by our store.
+    pub(crate) arriving: usize,
+    /// Set once our store has left out part of the log, until all that is arriving is answered: how often
+    /// membership had moved when the first batch left out went to the store.
+    pub(crate) left_out: Option<u64>,
 }
 
 impl View {
@@ -68,6 +73,8 @@ impl View {
             asked: 0,
             agreed: 0,
             held: None,
+            arriving: 0,
+            left_out: None,
         }
     }
 
@@ -106,8 +113,13 @@ impl View {
         self.asked = 0;
     }
 
+    /// Whether entries of the log can be taken in now.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.held.is_none() && self.left_out.is_none()
+    }
+
     fn to_ask(&self) -> bool {
-        self.held.is_none() && self.asked == 0 && self.received < self.theirs
+        self.is_taken() && self.asked == 0 && self.received < self.theirs
     }
 
     fn to_push(&self) -> bool {

@@ -136,8 +136,8 @@ impl Session {
                 return Err(Refusal::Gap(log));
             }
             view.peer_has(end);
-            // Held, or behind a part that was put off: it will be asked for again.
-            let usable = view.held.is_none() && from <= view.received && end > view.received;
+            // Held, or behind a part that was left out: it will be asked for again.
+            let usable = view.is_taken() && from <= view.received && end > view.received;
             if !usable {
                 return Ok(None);
             }
@@ -145,6 +145,7 @@ impl Session {
             let known = usize::try_from(view.received - from).unwrap_or(usize::MAX);
             let run = Run { channel, log, from: view.received, frames: frames.split_off(known) };
             view.arrive(end);
+            view.arriving += 1;
             Ok(Some(run))
         });
         self.outbox.peer_has(&log, end);
@@ -180,29 +181,45 @@ impl Session {
         }
         let asides: BTreeMap<LogId, Aside> =
             outcomes.iter().filter_map(|outcome| Some((outcome.log, outcome.aside?))).collect();
-        let moved_since = storing.membership_moves != self.inbox.membership_moves;
         for (log, end) in storing.ends {
             let aside = asides.get(&log).copied();
-            let left_out = self.ledger.view(&log).is_some_and(|view| view.count() < end);
-            if left_out {
-                self.hold(log, aside, moved_since);
+            let moves = storing.membership_moves;
+            let left_out = self.ledger.change(&log, |view| {
+                view.arriving = view.arriving.saturating_sub(1);
+                let left_out = view.count() < end;
+                if left_out {
+                    view.left_out = Some(view.left_out.map_or(moves, |first| first.min(moves)));
+                }
+                left_out
+            });
+            if let (Some(true), Some(aside)) = (left_out, aside) {
+                self.put_aside(log, aside);
             }
+            self.settle_left_out(&log);
         }
         Ok(())
     }
 
-    /// Part of a log was not stored: try again when it may help.
-    fn hold(&mut self, log: LogId, aside: Option<Aside>, membership_moved: bool) {
-        let channel = self.ledger.change(&log, |view| {
+    /// When all that was on its way into a log is answered and part of it was left out: try again if that
+    /// may help. Only the first batch left out tells what the log waits for: those behind it had a gap before them.
+    fn settle_left_out(&mut self, log: &LogId) {
+        let moves_now = self.inbox.membership_moves;
+        self.ledger.change(log, |view| {
+            let Some(moves) = view.left_out.take_if(|_| view.arriving == 0) else { return };
             view.start_over();
-            if aside.is_some() {
-                view.held = Some(Held::Aside);
-            } else if !membership_moved && view.held.is_none() {
+            if moves == moves_now && view.held.is_none() {
                 view.held = Some(Held::Waiting);
             }
+        });
+    }
+
+    fn put_aside(&mut self, log: LogId, aside: Aside) {
+        let channel = self.ledger.change(&log, |view| {
+            view.start_over();
+            view.held = Some(Held::Aside);
             view.channel
         });
-        if let (Some(channel), Some(Aside::Forked)) = (channel, aside) {
+        if let (Some(channel), Aside::Forked) = (channel, aside) {
             self.report(Report::Forked { channel, log });
         }
     }

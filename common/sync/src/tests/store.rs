@@ -86,6 +86,28 @@ fn membership_that_moved_during_a_store_is_not_waited_for_twice() {
 }
 
 #[test]
+fn a_gap_behind_what_was_left_out_is_not_waited_for() {
+    let (mut here, mut there) = (filled(1, 1), filled(1, 1));
+    let mut session = by_hand(&here);
+    let first = stores(&receive(&mut session, Some(1), &mut there));
+    let growth = there.append(MEMBERSHIP, 3, None, 100);
+    put(&mut session, Input::Grown(growth));
+    let second = stores(&receive(&mut session, Some(1), &mut there));
+    let log = log_of(&channel(1), 1);
+    let nothing = vec![Outcome { log, head: None, aside: None }];
+    put(&mut session, Input::Stored(first[0].0, nothing.clone()));
+    let outputs = put(&mut session, Input::Stored(second[0].0, nothing));
+    let wanted =
+        |output: &Output| matches!(output, Output::Send(Message::Want(wants)) if wants.contains_key(&log));
+    assert!(outputs.iter().any(wanted), "{outputs:?}");
+    let frames = [first, second].iter().flat_map(|stores| stores[0].1[0].frames.clone()).collect();
+    let run = Run { channel: channel(1), log, from: 0, frames };
+    let again = stores(&put(&mut session, Input::Received(Message::Entries(vec![run]))));
+    let (outcomes, _) = here.store(&again[0].1).unwrap();
+    assert_eq!(outcomes[0].head.map(|head| head.seq), Some(1));
+}
+
+#[test]
 fn a_log_that_is_declined_holds_nothing_else_up() {
     for declined in [log_of(&MEMBERSHIP, 0), log_of(&channel(1), 1)] {
         let mut picky = Replica::default();
