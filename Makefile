@@ -42,7 +42,7 @@ format: ## write the house format
 bench: build ## one benchmark as JSON: make bench NAME=files
 	$(BIN)/cosmic-loadtest bench $(NAME) --json
 
-simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000
+simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000, or 5000@100000
 	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked -p cosmic-sync sim::
 
 soak: build ## kills, full disks and interruptions for long: make soak ROUNDS=200
