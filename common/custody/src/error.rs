@@ -31,6 +31,34 @@ pub enum Error {
         /// Whose name it bears.
         holder: PeerId,
     },
+    /// Evidence that its auditor did not sign.
+    #[error("the evidence of {} was not signed by it", auditor.short())]
+    ForgedEvidence {
+        /// Who should have signed.
+        auditor: PeerId,
+        /// What the check found.
+        source: SignatureError,
+    },
+    /// Evidence in somebody else's name.
+    #[error("only {} can sign its evidence", auditor.short())]
+    AnothersEvidence {
+        /// Whose name it bears.
+        auditor: PeerId,
+    },
+    /// A removal or deletion that its author did not sign.
+    #[error("the removal or deletion of {} was not signed by it", peer.short())]
+    ForgedRemoval {
+        /// Who should have signed.
+        peer: PeerId,
+        /// What the check found.
+        source: SignatureError,
+    },
+    /// A removal or deletion in somebody else's name.
+    #[error("only {} can sign its removals and deletions", peer.short())]
+    AnothersRemoval {
+        /// Whose name it bears.
+        peer: PeerId,
+    },
     /// A receipt of somebody who is no current member.
     #[error("{} is no current member of the ring", holder.short())]
     NotAMember {

@@ -1,6 +1,7 @@
 //! Who keeps what: receipts, levels, placement, quota, what becomes of it when supernodes come and go, and the messages of
 //! those who keep and those who ask.
 
+pub mod audit;
 pub mod care;
 pub mod choice;
 pub mod count;
@@ -15,12 +16,20 @@ pub mod plan;
 pub mod quota;
 pub mod receipt;
 pub mod release;
+pub mod removal;
 pub mod repair;
+pub mod retire;
 pub mod standing;
 
 #[cfg(test)]
 mod tests;
 
+pub use audit::{
+    docket::Docket,
+    evidence::{Evidence, Suspect},
+    proof::Challenge,
+    repute::Repute,
+};
 pub use care::Care;
 pub use choice::{Choice, Recode, Recoding};
 pub use count::{
@@ -43,10 +52,12 @@ pub use plan::{
 pub use quota::{Charge, Quota, Usage};
 pub use receipt::{Held, Promise, Receipt};
 pub use release::{Keep, Release};
+pub use removal::{Deletion, Doom, Fate, Removal, Removing, Residency};
 pub use repair::{
     health::{Danger, Health, HeldCopy, Need, Ring, Subject},
     lease::{Lease, Leases},
     plan::{Means, RepairPlan, Stuck, plan_repair},
     queue::Queue,
 };
+pub use retire::Retirement;
 pub use standing::Standing;

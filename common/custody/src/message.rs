@@ -1,9 +1,11 @@
-//! Messages of the streams that keep data: `/cosmic/space/1`, `/cosmic/replica/1`, `/cosmic/object/1`, `/cosmic/shard/1`.
+//! Messages of the streams that keep data: `/cosmic/space/1`, `/cosmic/replica/1`, `/cosmic/object/1`, `/cosmic/shard/1`,
+//! `/cosmic/care/1`.
 //!
 //! Signed and sealed things travel as the exact bytes their rooms made; this room does not open them.
 
 pub(crate) mod bounded;
 pub mod bulk;
+pub mod care;
 pub mod object;
 pub mod refusal;
 pub mod replica;

@@ -6,6 +6,8 @@ mod handoff;
 mod liveness;
 mod moves;
 mod release;
+mod removal;
+mod retire;
 pub(crate) mod rings;
 mod samples;
 mod targets;

@@ -18,8 +18,8 @@ pub struct HeldCopy {
     pub index: u8,
     /// Who has it.
     pub holder: PeerId,
-    /// The holder it is kept for, if it was only handed off.
-    pub owner: Option<PeerId>,
+    /// Whether it is kept for another (promise 0 in the receipt): it can be read, and does not count.
+    pub handed_off: bool,
 }
 
 /// What is known of one object: how it is coded and where it lies.
@@ -102,7 +102,7 @@ impl Subject {
     #[must_use]
     pub fn health(&self, ring: Ring<'_>) -> Health {
         let care = Care::of(self.codec);
-        let own = || self.copies.iter().filter(|copy| copy.owner.is_none());
+        let own = || self.copies.iter().filter(|copy| !copy.handed_off);
         let all = |is_counted: &dyn Fn(&PeerId) -> bool| -> Indices {
             own().filter(|copy| is_counted(&copy.holder)).map(|copy| copy.index).collect()
         };

@@ -10,6 +10,7 @@ use cosmic_common::{
     id::{ObjectId, PeerId},
     time::Timestamp,
 };
+use minicbor::{Decode, Encode};
 
 /// How long one repair may take before the next of those who can do it takes over: an object of 4 MiB at 64 KiB/s takes a
 /// tenth of it.
@@ -49,11 +50,13 @@ pub fn turn(order: &[PeerId], me: PeerId, since: Timestamp, now: Timestamp) -> T
 }
 
 /// A lease that was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Lease {
     /// Who may repair.
+    #[n(0)]
     pub peer: PeerId,
-    /// Until when.
+    /// Until when, by the clock of the one who gave it: who gets it counts `LEASE` by his own.
+    #[n(1)]
     pub until: Timestamp,
 }
 

@@ -5,10 +5,7 @@ use cosmic_common::id::{ObjectId, PeerId};
 use super::health::{Health, Ring, Subject};
 use crate::{
     message::shard::Indices,
-    plan::{
-        fill::Fill,
-        place::{Assignment, StandIn},
-    },
+    plan::{fill::Fill, place::Assignment},
 };
 
 /// What is to be done for one object.
@@ -20,8 +17,8 @@ pub struct RepairPlan {
     pub read: Vec<Assignment>,
     /// Further copies, for when one of those fails.
     pub spare: Vec<Assignment>,
-    /// Shards kept for an owner who is missing, which their keepers take over as their own: no bytes move.
-    pub adopt: Vec<StandIn>,
+    /// Shards kept for an owner who is missing, which their keepers take over as their own (`ShardRequest::Keep`): no bytes move.
+    pub adopt: Vec<Assignment>,
     /// Shards to be made again, with their new holders.
     pub make: Vec<Assignment>,
     /// Missing shards for which there is no holder now.
@@ -91,7 +88,7 @@ pub fn plan_repair(subject: &Subject, health: &Health, means: &Means<'_>) -> Res
     let is_present = |peer: &PeerId| ring.liveness.is_present(peer, ring.now);
     let adopt = adopted(subject, health, is_present);
     let mut rest = health.missing;
-    adopt.iter().for_each(|stand_in| rest.remove(stand_in.index));
+    adopt.iter().for_each(|shard| rest.remove(shard.index));
 
     // Whoever has a copy, away or not, gets no second shard of the object: it may come back.
     let occupied: Vec<PeerId> = subject
@@ -127,14 +124,13 @@ pub fn plan_repair(subject: &Subject, health: &Health, means: &Means<'_>) -> Res
 }
 
 /// Missing shards that somebody who is there, and has no shard of his own of the object, keeps for the owner.
-fn adopted(subject: &Subject, health: &Health, is_present: impl Fn(&PeerId) -> bool) -> Vec<StandIn> {
-    let mut adopt: Vec<StandIn> = Vec::new();
-    for copy in &subject.copies {
-        let Some(owner) = copy.owner else { continue };
-        let has_own = subject.copies.iter().any(|other| other.holder == copy.holder && other.owner.is_none());
+fn adopted(subject: &Subject, health: &Health, is_present: impl Fn(&PeerId) -> bool) -> Vec<Assignment> {
+    let mut adopt: Vec<Assignment> = Vec::new();
+    for copy in subject.copies.iter().filter(|copy| copy.handed_off) {
+        let has_own = subject.copies.iter().any(|other| other.holder == copy.holder && !other.handed_off);
         let is_taken = adopt.iter().any(|taken| taken.index == copy.index || taken.holder == copy.holder);
         if health.missing.contains(copy.index) && is_present(&copy.holder) && !has_own && !is_taken {
-            adopt.push(StandIn { index: copy.index, owner, holder: copy.holder });
+            adopt.push(Assignment { index: copy.index, holder: copy.holder });
         }
     }
     adopt

@@ -14,7 +14,7 @@ use super::{
     queue::{Failure, Input, Output, Queue, Settings, Waiting},
 };
 use crate::{
-    Liveness, rendezvous,
+    Assignment, Liveness, rendezvous,
     tests::rings::{HOUR, START, codec, hear, hours, liveness, object, peer, sites, subject, table_of},
 };
 
@@ -126,14 +126,14 @@ fn a_stand_in_takes_over_what_it_kept() {
     let mut subject = subject(&table, 1, codec(3, 6));
     let all = holders(&subject);
     let keeper = table.holders(&subject.object, 8)[7];
-    subject.copies[2] = HeldCopy { index: 2, holder: keeper, owner: Some(all[2]) };
+    subject.copies[2] = HeldCopy { index: 2, holder: keeper, handed_off: true };
     hear(&mut liveness, &[all[2]], hours(5));
     let ring = Ring { table: &table, liveness: &liveness, now: hours(5) };
     let health = subject.health(ring);
     assert_eq!((health.need, health.missing), (Need::Repair, [2].into_iter().collect()));
     let means = Means { me: all[5], ring, may_take: &|_| true, rank: &|_| 0 };
     let plan = plan_repair(&subject, &health, &means).unwrap();
-    assert_eq!((plan.adopt.len(), plan.adopt[0].holder, plan.adopt[0].owner), (1, keeper, all[2]));
+    assert_eq!(plan.adopt, [Assignment { index: 2, holder: keeper }]);
     assert!(plan.make.is_empty() && plan.read.is_empty());
     assert_eq!(plan.bytes(), 0);
 }
@@ -424,9 +424,8 @@ proptest! {
         let (table, mut liveness) = six(members);
         let mut subject = subject(&table, seed, codec(3, 6));
         for (index, keeper) in handed_off {
-            let owner = subject.copies[usize::from(index)].holder;
             if keeper < members {
-                subject.copies.push(HeldCopy { index, holder: peer(keeper), owner: Some(owner) });
+                subject.copies.push(HeldCopy { index, holder: peer(keeper), handed_off: true });
             }
         }
         let silent: Vec<PeerId> = silent.into_iter().map(peer).collect();
@@ -436,7 +435,7 @@ proptest! {
         let means = Means { me: peer(0), ring, may_take: &|_| true, rank: &|_| 0 };
         if let Ok(plan) = plan_repair(&subject, &health, &means) {
             let mut holders: Vec<PeerId> = subject.copies.iter()
-                .filter(|copy| copy.owner.is_none() && health.counted.contains(copy.index)).map(|copy| copy.holder).collect();
+                .filter(|copy| !copy.handed_off && health.counted.contains(copy.index)).map(|copy| copy.holder).collect();
             holders.extend(plan.make.iter().map(|shard| shard.holder));
             holders.extend(plan.adopt.iter().map(|shard| shard.holder));
             let count = holders.len();

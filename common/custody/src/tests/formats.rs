@@ -9,9 +9,11 @@ use proptest::prelude::*;
 use super::samples;
 use crate::{
     Error,
+    audit::{evidence::Evidence, proof::Challenge},
     message::{
         LIST_MAX, LIST_MAX_BYTES,
         bulk::BulkLength,
+        care::{CareAnswer, CareRequest},
         fitting,
         object::{ObjectAnswer, ObjectRequest},
         refusal::{Refusal, RefusalCode, SENTENCE_MAX_BYTES},
@@ -20,7 +22,8 @@ use crate::{
         space::SpaceFrame,
     },
     placement::Placement,
-    receipt::Receipt,
+    receipt::{Promise, Receipt},
+    removal::{Deletion, Removal},
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -63,6 +66,53 @@ fn golden_bytes_of_version_1() {
 }
 
 #[test]
+fn golden_bytes_of_care() {
+    golden("care-request.v1.hex", &samples::care_requests());
+    golden("care-answer.v1.hex", &samples::care_answers());
+    let sign = |evidence: Evidence| evidence.sign(&samples::key(2)).unwrap();
+    golden("signed-evidence.v1.hex", &samples::evidence().into_iter().map(sign).collect::<Vec<_>>());
+    let sign = |removal: Removal| removal.sign(&samples::key(1)).unwrap();
+    golden("signed-removal.v1.hex", &samples::removals().into_iter().map(sign).collect::<Vec<_>>());
+    let sign = |deletion: Deletion| deletion.sign(&samples::key(1)).unwrap();
+    golden("signed-deletion.v1.hex", &samples::deletions().into_iter().map(sign).collect::<Vec<_>>());
+}
+
+#[test]
+fn evidence_and_removals_open_only_as_they_were_signed() {
+    let evidence = samples::evidence().remove(0);
+    assert!(matches!(evidence.clone().sign(&samples::key(1)), Err(Error::AnothersEvidence { .. })));
+    let charged = Evidence::open(&evidence.clone().sign(&samples::key(2)).unwrap().to_bytes()).unwrap();
+    assert_eq!((charged.auditor, charged.suspect.holder), (samples::peer(2), samples::peer(1)));
+    assert_eq!((charged.suspect.object, charged.suspect.index), (samples::OBJECT, 4));
+    let forged = Signed::sign(evidence.clone(), &samples::key(1)).to_bytes();
+    assert!(matches!(Evidence::open(&forged), Err(Error::ForgedEvidence { .. })));
+    let mut receipts = samples::receipts();
+    let about_a_log = receipts.remove(0).sign(&samples::key(1)).unwrap().to_bytes();
+    let wrong = Evidence { receipt: about_a_log, ..evidence.clone() }.sign(&samples::key(2)).unwrap();
+    assert!(matches!(Evidence::open(&wrong.to_bytes()), Err(Error::Foreign { .. })));
+    let handed_off = Receipt { promise: Promise::Forwards, ..receipts.remove(0) };
+    let receipt = handed_off.sign(&samples::key(1)).unwrap().to_bytes();
+    let wrong = Evidence { receipt, ..evidence.clone() }.sign(&samples::key(2)).unwrap();
+    assert!(matches!(Evidence::open(&wrong.to_bytes()), Err(Error::Foreign { .. })), "it never promised");
+    let wrong = Evidence { receipt: vec![1, 2], ..evidence }.sign(&samples::key(2)).unwrap();
+    assert!(matches!(Evidence::open(&wrong.to_bytes()), Err(Error::Unreadable(_))));
+
+    let removal = samples::removals().remove(0);
+    assert!(matches!(removal.clone().sign(&samples::key(2)), Err(Error::AnothersRemoval { .. })));
+    let forged = Signed::sign(removal.clone(), &samples::key(2)).to_bytes();
+    assert!(matches!(Removal::open(&forged), Err(Error::ForgedRemoval { .. })));
+    assert_eq!(Removal::open(&Signed::sign(removal.clone(), &samples::key(1)).to_bytes()).unwrap(), removal);
+    let deletion = samples::deletions().remove(1);
+    assert!(matches!(deletion.clone().sign(&samples::key(2)), Err(Error::AnothersRemoval { .. })));
+    let forged = Signed::sign(deletion.clone(), &samples::key(2)).to_bytes();
+    assert!(matches!(Deletion::open(&forged), Err(Error::ForgedRemoval { .. })));
+    assert_eq!(
+        Deletion::open(&Signed::sign(deletion.clone(), &samples::key(1)).to_bytes()).unwrap(),
+        deletion
+    );
+}
+
+#[test]
 fn a_receipt_opens_only_as_its_holder_signed_it() {
     let receipt = samples::receipts().remove(0);
     assert!(matches!(receipt.clone().sign(&samples::key(2)), Err(Error::AnothersReceipt { .. })));
@@ -84,6 +134,15 @@ fn lists_are_bounded_before_they_are_read() {
     assert!(ObjectRequest::from_bytes(&have(4096).to_bytes()).is_ok());
     let too_many = ObjectRequest::from_bytes(&have(4097).to_bytes());
     assert!(matches!(too_many, Err(RecordError::Malformed { .. })));
+    let survey = |count| CareRequest::Survey(vec![samples::OBJECT; count]).to_bytes();
+    assert!(CareRequest::from_bytes(&survey(4096)).is_ok());
+    assert!(matches!(CareRequest::from_bytes(&survey(4097)), Err(RecordError::Malformed { .. })));
+    let challenge = |count| {
+        let groups = (0..count).collect();
+        CareRequest::Challenge(Challenge { object: samples::OBJECT, index: 0, groups }).to_bytes()
+    };
+    assert!(CareRequest::from_bytes(&challenge(3)).is_ok());
+    assert!(matches!(CareRequest::from_bytes(&challenge(4)), Err(RecordError::Malformed { .. })));
 }
 
 #[test]
@@ -188,5 +247,10 @@ proptest! {
         strike::<ObjectAnswer>(&samples::object_answers(), blow);
         strike::<ShardRequest>(&samples::shard_requests(), blow);
         strike::<ShardAnswer>(&samples::shard_answers(), blow);
+        strike::<CareRequest>(&samples::care_requests(), blow);
+        strike::<CareAnswer>(&samples::care_answers(), blow);
+        strike::<Evidence>(&samples::evidence(), blow);
+        strike::<Removal>(&samples::removals(), blow);
+        strike::<Deletion>(&samples::deletions(), blow);
     }
 }

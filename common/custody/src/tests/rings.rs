@@ -83,7 +83,7 @@ pub(crate) fn subject(table: &Table, number: u32, codec: Codec) -> Subject {
     let object = object(number);
     let holders = table.holders(&object, codec.n());
     let copies =
-        (0_u8..).zip(holders).map(|(index, holder)| HeldCopy { index, holder, owner: None }).collect();
+        (0_u8..).zip(holders).map(|(index, holder)| HeldCopy { index, holder, handed_off: false }).collect();
     Subject { object, codec, shard_bytes: 1000, copies }
 }
 

@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use cosmic_common::{
     heads::Head,
     id::{ChannelId, EntryId, Hash, Incarnation, LogId, ObjectId, PeerId, SpaceId},
+    record::Record as _,
     time::Timestamp,
 };
 use cosmic_identity::key::SecretKey;
 
 use crate::{
+    audit::{
+        evidence::{Evidence, Finding},
+        proof::Challenge,
+    },
     message::{
         bulk::BulkLength,
+        care::{CareAnswer, CareRequest, Surveyed},
         object::{ObjectAnswer, ObjectRequest, Whereabouts},
         refusal::{Refusal, RefusalCode},
         replica::{LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped},
@@ -21,6 +27,8 @@ use crate::{
     placement::{Holding, Placement},
     quota::{Quota, Usage},
     receipt::{Held, Promise, Receipt},
+    removal::{Deletion, Removal},
+    repair::lease::Lease,
 };
 
 pub(super) const SPACE: SpaceId = SpaceId::from_bytes([1; 32]);
@@ -185,4 +193,67 @@ pub(super) fn shard_answers() -> Vec<ShardAnswer> {
     ];
     answers.extend(placements().into_iter().map(|placement| ShardAnswer::Placement(Some(placement))));
     answers
+}
+
+pub(super) fn care_requests() -> Vec<CareRequest> {
+    vec![
+        CareRequest::Survey(vec![OBJECT]),
+        CareRequest::Keep { object: OBJECT, index: 3 },
+        CareRequest::Challenge(Challenge { object: OBJECT, index: 3, groups: vec![0, 17, 85] }),
+        CareRequest::Lease { object: OBJECT },
+        CareRequest::EndLease { object: OBJECT },
+        CareRequest::Remove(vec![vec![1], vec![2, 3]]),
+        CareRequest::Report(vec![vec![1], vec![2, 3]]),
+    ]
+}
+
+pub(super) fn care_answers() -> Vec<CareAnswer> {
+    let until = Timestamp::from_unix_ms(1_760_000_600_000);
+    vec![
+        CareAnswer::Surveyed(vec![
+            Surveyed { own: [0, 5].into_iter().collect(), handed_off: [7].into_iter().collect() },
+            Surveyed::default(),
+        ]),
+        CareAnswer::Kept { receipt: vec![1, 2, 3] },
+        CareAnswer::Proof(vec![1, 2, 3]),
+        CareAnswer::Leased(None),
+        CareAnswer::Leased(Some(Lease { peer: peer(1), until })),
+        CareAnswer::Noted,
+        CareAnswer::Removing(vec![vec![1], vec![2, 3]]),
+        CareAnswer::Refused(refusal()),
+    ]
+}
+
+/// By the holder 1, for the evidence of 2.
+pub(super) fn evidence() -> Vec<Evidence> {
+    let receipt = receipts().remove(1).sign(&key(1)).unwrap().to_bytes();
+    [Finding::Denied, Finding::Wrong]
+        .into_iter()
+        .map(|finding| Evidence {
+            auditor: peer(2),
+            receipt: receipt.clone(),
+            finding,
+            time: Timestamp::from_unix_ms(1_760_000_000_000),
+        })
+        .collect()
+}
+
+pub(super) fn removals() -> Vec<Removal> {
+    let time = Timestamp::from_unix_ms(1_760_000_000_000);
+    vec![Removal {
+        space: SPACE,
+        object: OBJECT,
+        replica: peer(1),
+        time,
+        retained_until: Timestamp::from_unix_ms(1_760_086_400_000),
+    }]
+}
+
+pub(super) fn deletions() -> Vec<Deletion> {
+    let shards = [[].as_slice(), &[0, 5]].map(|indices| indices.iter().copied().collect());
+    let time = Timestamp::from_unix_ms(1_760_172_800_000);
+    shards
+        .into_iter()
+        .map(|shards| Deletion { object: OBJECT, shards, holder: peer(1), incarnation: LIFE, time })
+        .collect()
 }

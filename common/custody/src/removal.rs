@@ -1,0 +1,272 @@
+//! Removal: how an object that no entry claims any more leaves every holder, and how that is proved.
+//!
+//! ```text
+//! replica: no entry claims it ─▶ Removal, signed ─▶ every holder
+//! holder:  Kept ─ a quorum of replicas removed it ─▶ Doomed ─ delay and retention over ─▶ gone, Deletion signed
+//!             ▲                                        │
+//!             └──────── put again ─────────────────────┘
+//! replica: every holder's deletion is in, or the holder is no member any more ─▶ done
+//! ```
+//! Supernodes cannot read what they keep, so replicas conclude from the clear fields of entries; and one replica cannot
+//! delete anything by itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use cosmic_common::{
+    id::{Incarnation, ObjectId, PeerId, SpaceId},
+    record::Record,
+    time::Timestamp,
+};
+use cosmic_identity::{
+    key::SecretKey,
+    signature::Domain,
+    signed::{Signed, SignedRecord},
+};
+use cosmic_ring::{Label, Site};
+use minicbor::{Decode, Encode};
+
+use crate::{count::log::Duty, error::Error, message::shard::Indices, standing::Standing};
+
+/// How long shards stay after a removal: as long as a stray does ([`crate::release::RELEASE_DELAY`]), for the same reason.
+pub const REMOVAL_DELAY: Duration = Duration::from_hours(24);
+/// The longest retention that is believed: ten years. A replica cannot make a holder keep something for ever.
+pub const RETENTION_MAX: Duration = Duration::from_hours(24 * 365 * 10);
+
+/// A replica's word that no entry of a space claims an object any more.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Removal {
+    /// The space.
+    #[n(1)]
+    pub space: SpaceId,
+    /// The object.
+    #[n(2)]
+    pub object: ObjectId,
+    /// The replica that says so, and signs.
+    #[n(3)]
+    pub replica: PeerId,
+    /// When, by its clock. A put after that is not meant.
+    #[n(4)]
+    pub time: Timestamp,
+    /// Until when the retention of the space keeps it all the same.
+    #[n(5)]
+    pub retained_until: Timestamp,
+}
+
+/// A holder's word that it has nothing of an object any more.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Deletion {
+    /// The object.
+    #[n(1)]
+    pub object: ObjectId,
+    /// The shards that were deleted; none if there were none.
+    #[n(2)]
+    pub shards: Indices,
+    /// Who deleted them, and signs.
+    #[n(3)]
+    pub holder: PeerId,
+    /// The life of its data.
+    #[n(4)]
+    pub incarnation: Incarnation,
+    /// When, by its clock.
+    #[n(5)]
+    pub time: Timestamp,
+}
+
+impl Removal {
+    /// Signs the removal.
+    ///
+    /// # Errors
+    /// [`Error::AnothersRemoval`] if `key` is not the replica's.
+    pub fn sign(self, key: &SecretKey) -> Result<Signed<Self>, Error> {
+        let peer = self.replica;
+        if key.peer_id() == peer { Ok(Signed::sign(self, key)) } else { Err(Error::AnothersRemoval { peer }) }
+    }
+
+    /// The removal in `bytes`, if its replica signed it.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] or [`Error::ForgedRemoval`].
+    pub fn open(bytes: &[u8]) -> Result<Self, Error> {
+        let signed = Signed::<Self>::from_bytes(bytes)?;
+        let peer = signed.unverified().replica;
+        signed.verify(peer.as_bytes()).cloned().map_err(|source| Error::ForgedRemoval { peer, source })
+    }
+}
+
+impl Deletion {
+    /// Signs the deletion.
+    ///
+    /// # Errors
+    /// [`Error::AnothersRemoval`] if `key` is not the holder's.
+    pub fn sign(self, key: &SecretKey) -> Result<Signed<Self>, Error> {
+        let peer = self.holder;
+        if key.peer_id() == peer { Ok(Signed::sign(self, key)) } else { Err(Error::AnothersRemoval { peer }) }
+    }
+
+    /// The deletion in `bytes`, if its holder signed it.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] or [`Error::ForgedRemoval`].
+    pub fn open(bytes: &[u8]) -> Result<Self, Error> {
+        let signed = Signed::<Self>::from_bytes(bytes)?;
+        let peer = signed.unverified().holder;
+        signed.verify(peer.as_bytes()).cloned().map_err(|source| Error::ForgedRemoval { peer, source })
+    }
+}
+
+/// What becomes of an object at a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays.
+    Kept,
+    /// It goes.
+    Doomed {
+        /// When.
+        at: Timestamp,
+    },
+    /// It goes now: delete and sign.
+    Gone,
+}
+
+/// What a holder heard about the removal of one object. Kept beside the object, so that a restart does not begin anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Doom {
+    removals: BTreeMap<PeerId, (Timestamp, Timestamp)>,
+    /// Since when a quorum has removed it.
+    since: Option<Timestamp>,
+}
+
+impl Doom {
+    /// Takes in a verified removal for an object that was put last at `put`. Those of others than the replicas of its space,
+    /// or from before the put, count for nothing.
+    pub fn insert(&mut self, removal: &Removal, duty: &Duty, put: Timestamp, now: Timestamp) {
+        let is_replica = duty.current.contains(&removal.replica) || duty.earlier.contains(&removal.replica);
+        if !is_replica || removal.time <= put {
+            return;
+        }
+        let until = removal.retained_until.min(now.after(RETENTION_MAX));
+        let heard = self.removals.entry(removal.replica).or_insert((removal.time, until));
+        *heard = (removal.time.max(heard.0), until.max(heard.1));
+        if self.since.is_none() && self.is_quorum(duty) {
+            self.since = Some(now);
+        }
+    }
+
+    /// The object was put again: what was said before is over.
+    pub fn put_again(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What becomes of the object.
+    #[must_use]
+    pub fn fate(&self, now: Timestamp) -> Fate {
+        let Some(since) = self.since else { return Fate::Kept };
+        let retained = self.removals.values().map(|(_time, until)| *until).max().unwrap_or_default();
+        let at = since.after(REMOVAL_DELAY).max(retained);
+        if now < at { Fate::Doomed { at } } else { Fate::Gone }
+    }
+
+    fn is_quorum(&self, duty: &Duty) -> bool {
+        let heard =
+            self.removals.keys().filter(|peer| duty.current.contains(peer) || duty.earlier.contains(peer));
+        duty.quorum() > 0 && heard.count() >= duty.quorum()
+    }
+}
+
+/// What a replica still waits for until an object is gone everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removing {
+    object: ObjectId,
+    owed: BTreeSet<PeerId>,
+    deleted: BTreeSet<PeerId>,
+}
+
+impl Removing {
+    /// The removal of an object that these holders, and perhaps others, keep shards of: everybody who ever signed for one.
+    #[must_use]
+    pub fn new(object: ObjectId, holders: impl IntoIterator<Item = PeerId>) -> Self {
+        Self { object, owed: holders.into_iter().collect(), deleted: BTreeSet::new() }
+    }
+
+    /// Somebody else turned out to keep a shard, or signed for one since.
+    pub fn found(&mut self, holder: PeerId) {
+        self.deleted.remove(&holder);
+        self.owed.insert(holder);
+    }
+
+    /// Takes in a verified deletion; whether it was one that was waited for.
+    pub fn insert(&mut self, deletion: &Deletion) -> bool {
+        let counts = deletion.object == self.object && self.owed.remove(&deletion.holder);
+        if counts {
+            self.deleted.insert(deletion.holder);
+        }
+        counts
+    }
+
+    /// Those whose deletion is not signed yet. Who is no member any more is asked no more: its word counts for nothing, and
+    /// what it kept is its operator's to destroy.
+    pub fn owed<'a>(&'a self, standing: &'a Standing) -> impl Iterator<Item = &'a PeerId> {
+        self.owed.iter().filter(|holder| standing.contains(holder))
+    }
+
+    /// Those who signed, and those who left without signing, once nobody is waited for any more.
+    #[must_use]
+    pub fn done(&self, standing: &Standing) -> Option<(&BTreeSet<PeerId>, &BTreeSet<PeerId>)> {
+        self.owed(standing).next().is_none().then_some((&self.deleted, &self.owed))
+    }
+}
+
+/// What a space's genesis says about where and how long its data is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Residency {
+    /// The regions its data may lie in; none means all.
+    pub regions: BTreeSet<Label>,
+    /// How long what was replaced or removed is kept.
+    pub retention: Option<Duration>,
+}
+
+impl Residency {
+    /// Whether data of the space may lie in `region`.
+    #[must_use]
+    pub fn permits(&self, region: &Label) -> bool {
+        self.regions.is_empty() || self.regions.contains(region)
+    }
+
+    /// Those of `sites` where data of the space may lie: the sites of the table it is placed by.
+    #[must_use]
+    pub fn sites(&self, sites: Vec<Site>, region: impl Fn(&PeerId) -> Option<Label>) -> Vec<Site> {
+        let is_permitted = |site: &Site| {
+            self.regions.is_empty() || region(&site.peer).is_some_and(|region| self.permits(&region))
+        };
+        sites.into_iter().filter(is_permitted).collect()
+    }
+
+    /// Until when something that was removed at `time` is kept.
+    #[must_use]
+    pub fn retained_until(&self, time: Timestamp) -> Timestamp {
+        time.after(self.retention.unwrap_or_default().min(RETENTION_MAX))
+    }
+}
+
+impl Record for Removal {
+    const NAME: &'static str = "removal";
+    const LIMIT: usize = 160;
+}
+
+impl SignedRecord for Removal {
+    const DOMAIN: Domain = Domain::new("cosmic/removal/1");
+}
+
+impl Record for Deletion {
+    const NAME: &'static str = "deletion";
+    const LIMIT: usize = 160;
+}
+
+impl SignedRecord for Deletion {
+    const DOMAIN: Domain = Domain::new("cosmic/deletion/1");
+}
