@@ -1,6 +1,7 @@
 //! The node on the network: gateways, sessions of spaces with them and with other devices, chunks in and out.
 
 pub mod drive;
+mod flight;
 pub mod gateways;
 pub mod objects;
 pub mod opening;

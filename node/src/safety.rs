@@ -17,6 +17,7 @@ use cosmic_custody::{
         object::{ObjectCustody, ObjectVerdict},
     },
     level::Level,
+    message::ATTEST_MAX,
     receipt::{Held, Promise, Receipt},
     standing::Standing,
 };
@@ -153,6 +154,28 @@ impl Safety {
         (log, seq): (&LogId, u64),
     ) -> Result<Level, Error> {
         Ok(self.reach(connection, space, log)?.level(seq))
+    }
+
+    /// Logs of this device in `space` whose last entry is not known to be on a quorum of replicas; as many as can be asked
+    /// about at once.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub fn owed(&self, connection: &Connection, space: &SpaceId) -> Result<Vec<LogId>, Error> {
+        let mut statement =
+            connection.prepare_cached("SELECT log, seq FROM logs WHERE space = ?1 AND mine = 1")?;
+        let mut rows = statement.query([space.as_bytes()])?;
+        let mut owed = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (log, seq) = (LogId::try_from(row.get_ref(0)?.as_blob()?)?, row.get(1)?);
+            if self.level(connection, space, (&log, seq))? < Level::Replicated {
+                owed.push(log);
+            }
+            if owed.len() as u64 == ATTEST_MAX {
+                break;
+            }
+        }
+        Ok(owed)
     }
 
     /// How safe an object is, by its receipts in the database; nothing while its manifest is not known.

@@ -19,7 +19,7 @@ use std::{
 };
 
 use cosmic_common::{
-    id::{ChannelId, Hash},
+    id::{ChannelId, Hash, LogId},
     time::Timestamp,
 };
 use cosmic_space::root::channel_root;
@@ -181,6 +181,12 @@ impl Session {
                 status.missing_there.saturating_add(view.count().saturating_sub(view.theirs));
         }
         status
+    }
+
+    /// How many entries of `log` the peer has, as far as it has told or sent them in this session.
+    #[must_use]
+    pub fn peer_holds(&self, log: &LogId) -> u64 {
+        self.ledger.view(log).map_or(0, |view| view.theirs)
     }
 
     fn take(&mut self, input: Input) -> Step {

@@ -7,7 +7,7 @@ use cosmic_common::{
     record::Record as _,
     time::Timestamp,
 };
-use cosmic_custody::message::space::SpaceFrame;
+use cosmic_custody::{message::space::SpaceFrame, receipt::Held};
 use cosmic_net::{Receiver, Sender};
 use cosmic_runtime::{
     clock::{Clock, Monotonic},
@@ -25,7 +25,10 @@ use tokio::sync::{
     watch,
 };
 
-use super::opening::Opened;
+use super::{
+    flight::{Asking, Flight},
+    opening::Opened,
+};
 use crate::{
     core::ingest,
     error::Error,
@@ -44,10 +47,10 @@ struct Driver {
     start: Monotonic,
     /// Where each log ended when the session began, or last stored entries of it: no news to the peer.
     stored_here: BTreeMap<LogId, u64>,
-    /// Own logs: where they end, and up to where somebody signed.
-    unsigned: BTreeMap<LogId, (u64, Option<u64>)>,
-    /// Since when entries have waited for their first receipt, if any do.
-    flying_since: Option<Monotonic>,
+    /// What is on its way to the gateway.
+    flight: Flight,
+    /// Receipts that did not come are asked for again.
+    asking: Asking,
     /// Present if the peer is a gateway: it signs receipts and keeps objects.
     gateway: Option<GatewaySession>,
     end: Option<End>,
@@ -70,7 +73,7 @@ pub async fn drive(
     let gateway = is_gateway.then_some(session);
     let (sender, receiver) = stream.split();
     let start = node.clock().monotonic();
-    let unsigned = own_logs(node, space).await?;
+    let flight = Flight::new(own_logs(node, space).await?);
     let opening = Session::open(Config::default(), summary, Timestamp::default());
     let (session, outputs) = match opening {
         Ok(opened) => opened,
@@ -88,8 +91,8 @@ pub async fn drive(
         timers: BTreeMap::new(),
         start,
         stored_here: told,
-        unsigned,
-        flying_since: None,
+        flight,
+        asking: Asking::default(),
         gateway,
         end: None,
     };
@@ -127,9 +130,13 @@ impl Driver {
                 () = went_offline(&mut online) => vec![Input::Close],
                 frame = receiver.recv(SpaceFrame::LIMIT) => self.frame(frame).await?,
                 event = events.recv() => self.event(event),
-                () = next_timer(&clock, &self.timers) => self.fired(),
-                () = overdue(&clock, self.flying_since) => {
+                () = due(&clock, self.timers.values().min().copied()) => self.fired(),
+                () = due(&clock, self.flight.overdue_at()) => {
                     self.give_up_waiting().await?;
+                    Vec::new()
+                }
+                () = due(&clock, self.asking.at()) => {
+                    self.ask_for_receipts().await?;
                     Vec::new()
                 }
             };
@@ -137,6 +144,7 @@ impl Driver {
                 let outputs = self.session.handle(input, self.now());
                 self.perform(outputs).await?;
             }
+            self.note_elsewhere().await?;
             if self.end.is_none()
                 && let Err(error) = self.sender.flush().await
             {
@@ -196,12 +204,10 @@ impl Driver {
                 if self.stored_here.get(&log).is_some_and(|seq| *seq >= head.seq) {
                     return Vec::new();
                 }
-                if let Some((end, _signed)) = self.unsigned.get_mut(&log) {
-                    *end = head.seq;
-                } else if self.gateway.is_some() {
-                    self.unsigned.insert(log, (head.seq, None));
+                if self.gateway.is_some() {
+                    self.flight.grown(log, head.seq);
+                    self.note_in_flight();
                 }
-                self.note_in_flight();
                 vec![Input::Grown(Growth { channel, log, head, frames })]
             }
             Ok(_) => Vec::new(),
@@ -302,6 +308,7 @@ impl Driver {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.in_sync = true;
                     self.node.sessions.set(&self.space, Some(*gateway));
+                    self.asking.begin(self.node.clock().monotonic());
                 }
             }
             Report::Differ { round, channels, stays } => {
@@ -335,10 +342,8 @@ impl Driver {
         }
         for signed in &kept {
             self.node.safety.count(&signed.receipt);
-            if let cosmic_custody::receipt::Held::Log { log, head, .. } = signed.receipt.held
-                && let Some((_end, signed_to)) = self.unsigned.get_mut(&log)
-            {
-                *signed_to = (*signed_to).max(Some(head.seq));
+            if let Held::Log { log, head, .. } = signed.receipt.held {
+                self.flight.arrived(log, head.seq);
             }
         }
         let (space, idle) = (self.space, self.note_in_flight());
@@ -356,30 +361,36 @@ impl Driver {
             .await
     }
 
-    /// Tells the batching rule how many own entries nobody has signed for; whether that is none.
+    /// Tells the batching rule how many entries are on their way; whether none is.
     fn note_in_flight(&mut self) -> bool {
         if self.gateway.is_none() {
             return true;
         }
-        let open: u64 = self
-            .unsigned
-            .values()
-            .map(|(end, signed)| signed.map_or(end + 1, |signed| end.saturating_sub(signed)))
-            .sum();
-        let open = usize::try_from(open).unwrap_or(usize::MAX);
-        self.node.context.uplinks.in_flight(&self.space, open);
-        self.flying_since = match self.flying_since {
-            _ if open == 0 => None,
-            None => Some(self.node.clock().monotonic()),
-            since => since,
-        };
-        open == 0
+        let entries = self.flight.entries(self.node.clock().monotonic());
+        self.node.context.uplinks.in_flight(&self.space, entries);
+        entries == 0
+    }
+
+    /// Entries that reached the gateway through another device are not on their way any more; it signs for them only
+    /// if it is asked to.
+    async fn note_elsewhere(&mut self) -> Result<(), Error> {
+        let session = &self.session;
+        let logs = self.flight.reached(|log| session.peer_holds(log));
+        if logs.is_empty() {
+            return Ok(());
+        }
+        self.ask(logs).await;
+        if self.note_in_flight() { self.seal_pending().await } else { Ok(()) }
     }
 
     /// Receipts are late or lost: what was written meanwhile is sealed all the same.
     async fn give_up_waiting(&mut self) -> Result<(), Error> {
-        self.unsigned.values_mut().for_each(|(end, signed)| *signed = Some(*end));
+        self.flight.give_up();
         self.note_in_flight();
+        self.seal_pending().await
+    }
+
+    async fn seal_pending(&mut self) -> Result<(), Error> {
         let space = self.space;
         self.node
             .write(move |core, _connection| {
@@ -387,6 +398,24 @@ impl Driver {
                 Ok(())
             })
             .await
+    }
+
+    /// Both sides hold the same, and some of it is not as safe as it could be: a receipt was lost, or its replica away.
+    async fn ask_for_receipts(&mut self) -> Result<(), Error> {
+        let (node, space) = (self.node.clone(), self.space);
+        let owed = self.node.read(move |connection| node.safety.owed(connection, &space)).await?;
+        self.asking.asked(self.node.clock().monotonic(), owed.is_empty());
+        if !owed.is_empty() {
+            self.ask(owed).await;
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, logs: Vec<LogId>) {
+        if let Err(error) = self.sender.send(&SpaceFrame::Attest(logs).to_bytes()).await {
+            tracing::debug!(%error, "a session's stream broke");
+            self.end = Some(End::Gone);
+        }
     }
 }
 
@@ -412,12 +441,9 @@ async fn name_places(node: &Node, ticket: Ticket, places: Vec<Place>) -> Input {
     }
 }
 
-/// How long changes wait for the receipts of the entries before them, to be sealed together.
-const BATCH_PATIENCE: Duration = Duration::from_millis(200);
-
-async fn overdue(clock: &Clock, since: Option<Monotonic>) {
-    match since {
-        Some(since) => clock.sleep_until(since.after(BATCH_PATIENCE)).await,
+async fn due(clock: &Clock, at: Option<Monotonic>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
@@ -430,20 +456,12 @@ async fn went_offline(online: &mut watch::Receiver<bool>) {
     drop(online.wait_for(|online| !online).await);
 }
 
-async fn next_timer(clock: &Clock, timers: &BTreeMap<Timer, Monotonic>) {
-    match timers.values().min() {
-        Some(at) => clock.sleep_until(*at).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// This run's logs in `space`: what is written from now on counts as in flight until it is signed for. What stood there
-/// before does not: nobody signs twice for it unasked.
-async fn own_logs(node: &Node, space: SpaceId) -> Result<BTreeMap<LogId, (u64, Option<u64>)>, Error> {
+/// This run's logs in `space` and where they end: what is written from now on is on its way until it is signed for. What
+/// stood there before is not: nobody signs twice for it unasked.
+async fn own_logs(node: &Node, space: SpaceId) -> Result<Vec<(LogId, u64)>, Error> {
     node.write(move |core, connection| {
         core.with_space(connection, &space, |_core, space| {
-            let own = space.mine.values().filter_map(|log| Some((*log, space.logs.get(log)?.head().seq)));
-            Ok(own.map(|(log, seq)| (log, (seq, Some(seq)))).collect())
+            Ok(space.mine.values().filter_map(|log| Some((*log, space.logs.get(log)?.head().seq))).collect())
         })
     })
     .await
