@@ -17,6 +17,8 @@ pub struct Metrics {
     pub chunks_uploaded: Counter,
     /// Chunks fetched from elsewhere.
     pub chunks_fetched: Counter,
+    /// Chunks given to other devices.
+    pub chunks_shared: Counter,
     /// Receipts that were forged or malformed.
     pub receipts_refused: Counter,
 }
@@ -36,6 +38,7 @@ impl Metrics {
         add("entries_received", "Entries stored that others wrote", &self.entries_received);
         add("chunks_uploaded", "Chunks whose shards are all signed for", &self.chunks_uploaded);
         add("chunks_fetched", "Chunks fetched from elsewhere", &self.chunks_fetched);
+        add("chunks_shared", "Chunks given to other devices", &self.chunks_shared);
         add("receipts_refused", "Receipts that were forged or malformed", &self.receipts_refused);
     }
 }

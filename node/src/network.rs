@@ -7,6 +7,7 @@ pub mod objects;
 pub mod opening;
 pub mod serve;
 pub mod sessions;
+pub mod sharing;
 #[cfg(test)]
 mod tests;
 pub mod upload;

@@ -170,16 +170,18 @@ pub struct GatewaySession {
     pub in_sync: bool,
 }
 
-/// The sessions with gateways, by space; watched by uploads and by the status page.
+/// The sessions that stand: one with a gateway for each space, watched by uploads and by the status page, and those
+/// with other devices.
 #[derive(Debug)]
 pub struct Sessions {
     by_space: Mutex<BTreeMap<SpaceId, GatewaySession>>,
+    devices: Mutex<BTreeMap<(PeerId, SessionId), SpaceId>>,
     changed: watch::Sender<u64>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { by_space: Mutex::default(), changed: watch::Sender::new(0) }
+        Self { by_space: Mutex::default(), devices: Mutex::default(), changed: watch::Sender::new(0) }
     }
 }
 
@@ -205,7 +207,34 @@ impl Sessions {
         }
     }
 
-    /// Told whenever a session begins or ends.
+    fn lock_devices(&self) -> MutexGuard<'_, BTreeMap<(PeerId, SessionId), SpaceId>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session on `space` with another device has begun.
+    pub fn met(&self, space: SpaceId, device: PeerId, session: SessionId) {
+        self.lock_devices().insert((device, session), space);
+    }
+
+    /// A session with another device has ended.
+    pub fn parted(&self, device: PeerId, session: SessionId) {
+        self.lock_devices().remove(&(device, session));
+    }
+
+    /// The devices that hold a session on `space` now.
+    #[must_use]
+    pub fn devices(&self, space: &SpaceId) -> Vec<(PeerId, SessionId)> {
+        let devices = self.lock_devices();
+        devices.iter().filter(|(_, on)| *on == space).map(|(device, _)| *device).collect()
+    }
+
+    /// The space that `device` has opened, or has been opened at, by this session.
+    #[must_use]
+    pub fn space_of(&self, device: PeerId, session: SessionId) -> Option<SpaceId> {
+        self.lock_devices().get(&(device, session)).copied()
+    }
+
+    /// Told whenever a session with a gateway begins or ends.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

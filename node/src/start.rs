@@ -36,7 +36,7 @@ use crate::{
     metrics::Metrics,
     network::{
         gateways::{Gateway, Gateways},
-        serve, sessions, upload,
+        serve, sessions, sharing, upload,
     },
     node::{Node, Rooms, Sessions},
     safety::Safety,
@@ -194,7 +194,9 @@ fn join(
 }
 
 fn spawn_rooms(node: &Node, tasks: &Tasks) -> Result<(), Error> {
-    let incoming = node.net.accept(SPACE)?;
+    let (incoming, chunks) = (node.net.accept(SPACE)?, node.net.accept(OBJECT)?);
+    let (sharing, shared) = (node.clone(), tasks.group("chunks for others", sharing::STREAMS_MAX));
+    tasks.spawn("share", move |shutdown| sharing::serve(sharing, chunks, shared, shutdown));
     let (inward, outward) =
         (tasks.group("sessions of others", SERVED_MAX), tasks.group("sessions", KEPT_MAX));
     let (serving, keeping, uploading) = (node.clone(), node.clone(), node.clone());

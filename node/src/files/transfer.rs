@@ -139,7 +139,7 @@ async fn fetch_part(
     Ok(Bytes::from(plain).slice(part))
 }
 
-/// The sealed bytes of a chunk: from the cache, or from the gateway, which may change meanwhile.
+/// The sealed bytes of a chunk: from the cache, another device, or the gateway, which may change meanwhile.
 async fn fetch(node: &Node, space: SpaceId, chunk: &ChunkReference) -> Result<Vec<u8>, Error> {
     let object = chunk.object;
     let cache: Cache = node.cache.clone();
@@ -149,11 +149,7 @@ async fn fetch(node: &Node, space: SpaceId, chunk: &ChunkReference) -> Result<Ve
     let mut sessions = node.sessions.watch();
     for _try in 0..TRIES {
         sessions.mark_unchanged();
-        let fetched = match objects::gateway(node, &space) {
-            Ok(session) => objects::get(node, session, object).await,
-            Err(none) => Err(none),
-        };
-        match fetched {
+        match objects::fetch(node, &space, object).await {
             Ok(bytes) => {
                 node.metrics.chunks_fetched.inc();
                 keep(node, object, bytes.clone()).await;

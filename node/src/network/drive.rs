@@ -70,7 +70,7 @@ pub async fn drive(
     let Opened { stream, summary, events, session } = opened;
     let told: BTreeMap<LogId, u64> =
         summary.channels.values().flatten().map(|(log, head)| (*log, head.seq)).collect();
-    let gateway = is_gateway.then_some(session);
+    let (gateway, partner) = (is_gateway.then_some(session), session);
     let (sender, receiver) = stream.split();
     let start = node.clock().monotonic();
     let flight = Flight::new(own_logs(node, space).await?);
@@ -99,11 +99,15 @@ pub async fn drive(
     if let Some(session) = gateway {
         node.sessions.set(&space, Some(session));
         driver.note_in_flight();
+    } else {
+        node.sessions.met(space, partner.gateway, partner.session);
     }
     let end = driver.run(receiver, events, outputs, shutdown).await;
     node.context.uplinks.session(&space, false);
     if gateway.is_some() {
         node.sessions.set(&space, None);
+    } else {
+        node.sessions.parted(partner.gateway, partner.session);
     }
     end
 }

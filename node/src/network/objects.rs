@@ -1,8 +1,9 @@
-//! Chunks at the gateway: put with a check of what came of it, and get with a check of the bytes.
+//! Chunks elsewhere: put at the gateway with a check of what came of it, fetched from a device or the gateway with a
+//! check of the bytes.
 
 use cosmic_common::{
     hash,
-    id::{ObjectId, SpaceId},
+    id::{ObjectId, PeerId, SpaceId},
     limit::MESSAGE_MAX_BYTES,
     protocol::OBJECT,
     record::Record as _,
@@ -13,6 +14,7 @@ use cosmic_custody::{
         bulk::BulkLength,
         object::{ObjectAnswer, ObjectRequest, Whereabouts},
         refusal::Refusal,
+        space::SessionId,
     },
 };
 use cosmic_erasure::{Coder, Manifest};
@@ -23,6 +25,9 @@ use crate::{
     node::{GatewaySession, Node},
     safety::Signed,
 };
+
+/// Devices asked for a chunk before the gateway is: more of them would only delay it.
+const DEVICES_ASKED: usize = 3;
 
 /// Why a chunk was not put or got.
 #[derive(Debug, thiserror::Error)]
@@ -124,13 +129,28 @@ async fn check(node: &Node, whereabouts: Whereabouts, bytes: Vec<u8>) -> Result<
     Ok(Put { manifest: recomputed, receipts, verdict })
 }
 
-/// Fetches a chunk from the gateway; the bytes are those the name is a hash of.
+/// Fetches a chunk from a device that holds a session on its space, or else from the gateway.
 ///
 /// # Errors
-/// [`Error`] if it is not to be had.
-pub async fn get(node: &Node, session: GatewaySession, object: ObjectId) -> Result<Vec<u8>, Error> {
-    let mut stream = node.net.open(session.gateway, OBJECT, OPEN_PATIENCE).await?;
-    stream.send(&ObjectRequest::Get { session: session.session, object }.to_bytes()).await?;
+/// [`Error`] if it is not to be had; what the gateway said, if there is one.
+pub async fn fetch(node: &Node, space: &SpaceId, object: ObjectId) -> Result<Vec<u8>, Error> {
+    for (device, session) in node.sessions.devices(space).into_iter().take(DEVICES_ASKED) {
+        match get(node, device, session, object).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => {
+                let reason = cosmic_runtime::exit::sentence(&error);
+                tracing::debug!(object = %object.short(), device = %device.short(), reason, "a device does not give a chunk");
+            }
+        }
+    }
+    let GatewaySession { gateway, session, .. } = gateway(node, space)?;
+    get(node, gateway, session, object).await
+}
+
+/// Fetches a chunk from `peer`; the bytes are those the name is a hash of.
+async fn get(node: &Node, peer: PeerId, session: SessionId, object: ObjectId) -> Result<Vec<u8>, Error> {
+    let mut stream = node.net.open(peer, OBJECT, OPEN_PATIENCE).await?;
+    stream.send(&ObjectRequest::Get { session, object }.to_bytes()).await?;
     let length = match receive(&mut stream).await? {
         ObjectAnswer::Follows { length } => length.bytes(),
         ObjectAnswer::Refused(refusal) => return Err(refusal.into()),

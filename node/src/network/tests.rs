@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use cosmic_common::{
     id::{Incarnation, SpaceId},
     protocol::{OBJECT, SPACE},
@@ -10,6 +11,7 @@ use cosmic_identity::key::SecretKey;
 use cosmic_net::{MemoryNetwork, RefuseAll};
 use cosmic_runtime::{clock::Clock, tasks::Tasks};
 use cosmic_space::rights::Role;
+use futures::{TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, watch};
@@ -21,9 +23,9 @@ use crate::{
     documents::store::{Change, Place},
     error::Error,
     event::BACKLOG,
-    files::cache::Cache,
+    files::{cache::Cache, transfer},
     metrics::Metrics,
-    network::{gateways::Gateways, serve, sessions},
+    network::{gateways::Gateways, objects, serve, sessions, sharing},
     node::{Node, Rooms, Sessions},
     safety::Safety,
     spaces::{Invitation, Seeds},
@@ -63,9 +65,11 @@ fn start(network: &MemoryNetwork, number: u8) -> OnNetwork {
         sessions: Sessions::default(),
     });
     let tasks = Tasks::new(Clock::system());
-    let incoming = node.net.accept(SPACE).unwrap();
-    let (serving, keeping) = (node.clone(), node.clone());
+    let (incoming, chunks) = (node.net.accept(SPACE).unwrap(), node.net.accept(OBJECT).unwrap());
+    let (serving, keeping, shared) = (node.clone(), node.clone(), node.clone());
     let (inward, outward) = (tasks.group("inward", 64), tasks.group("outward", 64));
+    let streams = tasks.group("streams", sharing::STREAMS_MAX);
+    tasks.spawn("share", move |shutdown| sharing::serve(shared, chunks, streams, shutdown));
     tasks.spawn("serve", move |shutdown| serve::serve(serving, incoming, inward, shutdown));
     tasks.spawn("sessions", move |shutdown| sessions::keep_all(keeping, outward, shutdown));
     OnNetwork { node, tasks, _directory: directory }
@@ -152,4 +156,36 @@ async fn two_devices_share_by_ticket_live_and_after_a_break() {
     b.wait_for(space, "two", both).await;
     a.tasks.end();
     b.tasks.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_travels_from_device_to_device() {
+    let network = MemoryNetwork::new();
+    let (a, b, stranger) = (start(&network, 1), start(&network, 2), start(&network, 3));
+    let create = |core: &mut Core, connection: &_| core.create_space(connection, "Test", &Seeds::random());
+    let space = a.node.write(create).await.unwrap();
+    let content: Vec<u8> = (0..6_000_000_u32).flat_map(u32::to_le_bytes).take(6_000_000).collect();
+    let pieces = stream::iter(content.chunks(64 * 1024).map(|piece| Ok(Bytes::copy_from_slice(piece))));
+    let body = transfer::store(&a.node, space, ("photo".to_owned(), None), pieces).await.unwrap();
+    a.put(space, "one", json!({"has": "photo"})).await;
+    let ticket = a.invite(space).await;
+    b.node.write(move |core, connection| core.join_space(connection, &ticket)).await.unwrap();
+    b.wait_for(space, "one", json!({"has": "photo"})).await;
+
+    let read = transfer::read(&b.node, space, body.clone(), 0..body.bytes).await.unwrap();
+    let read: Vec<Bytes> = read.try_collect().await.unwrap();
+    assert!(read.concat() == content, "the file is not the one that was stored");
+    assert_eq!(a.node.metrics.chunks_shared.get(), body.chunks.len() as u64);
+
+    // Whoever does not hold a session on the space gets nothing, whatever number is shown.
+    let object = body.chunks[0].object;
+    let (device, session) = b.node.sessions.devices(&space)[0];
+    assert_eq!(device, a.node.net.local_peer());
+    stranger.node.sessions.met(space, device, session);
+    let refused = objects::fetch(&stranger.node, &space, object).await.unwrap_err();
+    assert!(matches!(refused, objects::Error::NoGateway), "{refused:?}");
+    assert_eq!(a.node.metrics.chunks_shared.get(), body.chunks.len() as u64);
+    for each in [&a, &b, &stranger] {
+        each.tasks.end();
+    }
 }
