@@ -157,6 +157,18 @@ impl App {
         self.send(Method::GET, &format!("spaces/{space}/files/{name}"), |request| request).await
     }
 
+    /// The value of one line of the node's metrics, named with its labels; 0 if the line is not there.
+    ///
+    /// # Errors
+    /// As [`App::get`].
+    pub async fn metric(&self, line: &str) -> Result<u64, Error> {
+        let lost = |source| Error::Http { method: Method::GET, path: "metrics".to_owned(), source };
+        let answer = self.http.get(format!("{}/metrics", self.base)).bearer_auth(&self.token).send().await;
+        let text = answer.map_err(lost)?.text().await.map_err(lost)?;
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+        Ok(value.unwrap_or_default())
+    }
+
     /// Creates a space and returns its id.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ use crate::{api::App, network::Network};
 const SUPERNODES: usize = 3;
 const BATCH: usize = 500;
 const SEED: u64 = 7;
+/// Everything the device sends on its streams: to its gateway, as it knows no other device.
+const SENT_BYTES: &str = "cosmic_net_stream_bytes_total{direction=\"Sent\"}";
 const FIRST: [&str; 8] = ["Ada", "Bela", "Chen", "Dagny", "Emre", "Fatou", "Goran", "Hana"];
 const TAGS: [&str; 6] = ["kitchen", "garden", "urgent", "someday", "errand", "reading"];
 const WORDS: [&str; 12] = [
@@ -43,6 +45,7 @@ pub(super) async fn run(directory: &Path, documents: usize) -> Result<Report, Er
     report.figure("offline_write_documents_per_s", count / wrote.seconds);
     report.figure("offline_write_cpu_ms_per_document", wrote.cpu_seconds * 1e3 / count);
 
+    let sent_bytes = app_a.metric(SENT_BYTES).await?;
     let lap = Lap::begin(&network, &[&a]);
     app_a.put("network", &json!({"online": true})).await?;
     wait_until(&app_a, &format!("spaces/{space}/durability"), "documents.replicated", |answer| {
@@ -53,6 +56,9 @@ pub(super) async fn run(directory: &Path, documents: usize) -> Result<Report, Er
     let up = lap.end(&network, &[&a]);
     report.figure("replicated_documents_per_s", count / up.seconds);
     report.figure("replicated_cpu_ms_per_document", up.cpu_seconds * 1e3 / count);
+    #[expect(clippy::cast_precision_loss, reason = "a size")]
+    let sent_bytes = (app_a.metric(SENT_BYTES).await? - sent_bytes) as f64;
+    report.figure("wire_bytes_per_document", sent_bytes / count);
 
     let ticket = app_a.invite(&space, "editor").await?;
     a.stop().await?;
