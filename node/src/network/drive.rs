@@ -99,6 +99,8 @@ pub async fn drive(
     if let Some(session) = gateway {
         node.sessions.set(&space, Some(session));
         driver.note_in_flight();
+        // Receipts may have been lost with the gateway that should have passed them on.
+        driver.asking.begin(node.clock().monotonic());
     } else {
         node.sessions.met(space, partner.gateway, partner.session);
     }

@@ -97,7 +97,8 @@ impl Flight {
     }
 }
 
-/// When receipts are asked for again: when both sides hold the same, and then ever more rarely while some are owed.
+/// When receipts are asked for again: at the beginning, whenever both sides hold the same, and then ever more rarely
+/// while some are owed.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     at: Option<Monotonic>,
@@ -105,7 +106,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Both sides hold the same: what is not signed for now was lost on its way.
+    /// What is not signed for now may have been lost on its way.
     pub(super) fn begin(&mut self, now: Monotonic) {
         *self = Self { at: Some(now), pause: ASK_FIRST };
     }
