@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!           1 h              4 h
-//! present ──────▶ away ───────────▶ offline        gone: no longer an active member, by its record
+//! present ──────▶ away ───────────▶ offline        gone: lost, by its record, or unknown
 //!    ▲              │                  │
 //!    └────────── heard ◀───────────────┘
 //! ```
+//! A retired member is leaving: nothing new is for it, but as long as it is heard it has what it had, and passes it on.
 //! Absence alone changes no ring table. It makes repair begin, each class after its own patience ([`crate::care::Care`]).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -42,15 +43,21 @@ pub enum Presence {
         /// When it was last heard.
         since: Timestamp,
     },
-    /// Retired, lost or unknown: no active member.
+    /// Lost or unknown.
     Gone,
 }
 
-/// When each active member was last heard.
+/// When each active or retired member was last heard.
 #[derive(Debug, Clone, Default)]
 pub struct Liveness {
     patience: Patience,
-    heard: BTreeMap<PeerId, Timestamp>,
+    heard: BTreeMap<PeerId, Heard>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    last: Timestamp,
+    is_active: bool,
 }
 
 impl Liveness {
@@ -60,31 +67,39 @@ impl Liveness {
         Self { patience, heard: BTreeMap::new() }
     }
 
-    /// These are the active members from now on. One that was not known counts as heard now: after a restart of our own
-    /// everybody has the whole time to be heard again. The others are gone.
-    pub fn members(&mut self, active: impl IntoIterator<Item = PeerId>, now: Timestamp) {
+    /// These are the active and the retired members from now on. One that was not known counts as heard now: after a
+    /// restart of our own everybody has the whole time to be heard again. All others are gone.
+    pub fn members(
+        &mut self,
+        active: impl IntoIterator<Item = PeerId>,
+        retired: impl IntoIterator<Item = PeerId>,
+        now: Timestamp,
+    ) {
         let before = std::mem::take(&mut self.heard);
-        self.heard =
-            active.into_iter().map(|peer| (peer, before.get(&peer).copied().unwrap_or(now))).collect();
+        let last = |peer: &PeerId| before.get(peer).map_or(now, |heard| heard.last);
+        let retired = retired.into_iter().map(|peer| (peer, Heard { last: last(&peer), is_active: false }));
+        self.heard = retired.collect();
+        let active = active.into_iter().map(|peer| (peer, Heard { last: last(&peer), is_active: true }));
+        self.heard.extend(active);
     }
 
     /// A member answered, asked or sent something that only it can.
     pub fn heard(&mut self, peer: &PeerId, now: Timestamp) {
-        if let Some(last) = self.heard.get_mut(peer) {
-            *last = now.max(*last);
+        if let Some(heard) = self.heard.get_mut(peer) {
+            heard.last = now.max(heard.last);
         }
     }
 
-    /// When `peer` was last heard; none of those who are no active members.
+    /// When `peer` was last heard; none of those who are gone.
     #[must_use]
     pub fn last_heard(&self, peer: &PeerId) -> Option<Timestamp> {
-        self.heard.get(peer).copied()
+        self.heard.get(peer).map(|heard| heard.last)
     }
 
     /// Whether `peer` is there.
     #[must_use]
     pub fn presence(&self, peer: &PeerId, now: Timestamp) -> Presence {
-        let Some(since) = self.heard.get(peer).copied() else { return Presence::Gone };
+        let Some(since) = self.last_heard(peer) else { return Presence::Gone };
         let silence = now.since(since);
         if silence >= self.patience.offline_after {
             Presence::Offline { since }
@@ -107,11 +122,14 @@ impl Liveness {
         matches!(self.presence(peer, now), Presence::Offline { .. } | Presence::Gone)
     }
 
-    /// When the shards of `peer` count as missing for somebody of this patience: at once if it is gone, and never before it is offline.
+    /// When the shards of `peer` count as missing for somebody of this patience: never before it is offline; then at once
+    /// if it is leaving, since it will not come back; at once if it is gone.
     #[must_use]
     pub fn missing_from(&self, peer: &PeerId, patience: Duration) -> Timestamp {
-        let patience = patience.max(self.patience.offline_after);
-        self.heard.get(peer).map_or(Timestamp::from_unix_ms(0), |since| since.after(patience))
+        let offline = self.patience.offline_after;
+        self.heard.get(peer).map_or(Timestamp::from_unix_ms(0), |heard| {
+            heard.last.after(if heard.is_active { patience.max(offline) } else { offline })
+        })
     }
 
     /// Whether the shards of `peer` count as missing for somebody of this patience.
@@ -122,12 +140,12 @@ impl Liveness {
 
     /// The active members.
     pub fn active(&self) -> impl Iterator<Item = &PeerId> {
-        self.heard.keys()
+        self.heard.iter().filter(|(_peer, heard)| heard.is_active).map(|(peer, _heard)| peer)
     }
 
     /// The active members that were heard lately.
     pub fn present(&self, now: Timestamp) -> impl Iterator<Item = &PeerId> {
-        self.heard.keys().filter(move |peer| self.is_present(peer, now))
+        self.active().filter(move |peer| self.is_present(peer, now))
     }
 
     /// When the next member changes its presence if nobody is heard until then.
@@ -136,7 +154,7 @@ impl Liveness {
         let Patience { away_after, offline_after } = self.patience;
         self.heard
             .values()
-            .flat_map(|since| [since.after(away_after), since.after(offline_after)])
+            .flat_map(|heard| [heard.last.after(away_after), heard.last.after(offline_after)])
             .filter(|change| *change > now)
             .min()
     }

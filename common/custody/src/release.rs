@@ -12,8 +12,10 @@
 use std::time::Duration;
 
 use cosmic_common::{heads::Head, id::PeerId, time::Timestamp};
+use cosmic_erasure::Codec;
 
 use crate::{
+    audit::{docket::Docket, evidence::Suspect},
     count::{
         log::{Duty, LogCustody, LogDebt},
         object::ObjectCustody,
@@ -31,7 +33,7 @@ pub const RELEASE_DELAY: Duration = Duration::from_hours(24);
 pub enum Keep {
     /// It belongs here.
     Belongs,
-    /// These should have a shard and have not signed for it in the life they live now.
+    /// These should have a shard and have not signed for it in the life they live now, or are known to have lost it.
     Owed(Vec<Assignment>),
     /// These replicas have not signed for the log up to its end.
     LogOwed(Vec<LogDebt>),
@@ -81,18 +83,21 @@ impl Release {
 ///
 /// # Errors
 /// The [`Keep`] that speaks for it.
-pub fn shard_needless(mine: Assignment, k: usize, n: usize, asked: &Asked<'_>) -> Result<(), Keep> {
-    let Asked { target, fresh, standing, liveness, now } = *asked;
+pub fn shard_needless(mine: Assignment, codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
+    let Asked { target, fresh, standing, liveness, docket, now } = *asked;
+    let is_lost = |shard: &Assignment| {
+        docket.is_lost(&Suspect { holder: shard.holder, object: fresh.object(), index: shard.index })
+    };
     if target.shards.contains(&mine) {
         return Err(Keep::Belongs);
     }
-    if target.shards.len() < k {
+    if target.shards.len() < codec.k() {
         return Err(Keep::TooSmall);
     }
     let owed: Vec<Assignment> = target
         .shards
         .iter()
-        .filter(|shard| !fresh.keeps(&shard.holder, shard.index, standing))
+        .filter(|shard| !fresh.keeps(&shard.holder, shard.index, standing) || is_lost(shard))
         .copied()
         .collect();
     if !owed.is_empty() {
@@ -108,7 +113,7 @@ pub fn shard_needless(mine: Assignment, k: usize, n: usize, asked: &Asked<'_>) -
         return Err(Keep::Away(away));
     }
     let is_elsewhere = target.shards.iter().any(|shard| shard.index == mine.index);
-    if target.shards.len() < n && !is_elsewhere {
+    if target.shards.len() < codec.n() && !is_elsewhere {
         return Err(Keep::OnlyOne);
     }
     Ok(())
@@ -125,6 +130,9 @@ pub struct Asked<'a> {
     pub standing: &'a Standing,
     /// Who is there.
     pub liveness: &'a Liveness,
+    /// Which shards are known to be lost. Before it asks, a holder challenges the one who has its index by the target: what
+    /// is signed for is not always there.
+    pub docket: &'a Docket,
     /// Now.
     pub now: Timestamp,
 }

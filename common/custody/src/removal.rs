@@ -16,7 +16,7 @@ use std::{
 };
 
 use cosmic_common::{
-    id::{Incarnation, ObjectId, PeerId, SpaceId},
+    id::{Incarnation, ObjectId, OperatorId, PeerId, SpaceId},
     record::Record,
     time::Timestamp,
 };
@@ -142,17 +142,17 @@ pub struct Doom {
 }
 
 impl Doom {
-    /// Takes in a verified removal for an object that was put last at `put`. Those of others than the replicas of its space,
+    /// Takes in a verified removal. Those of others than the replicas of its space,
     /// or from before the put, count for nothing.
-    pub fn insert(&mut self, removal: &Removal, duty: &Duty, put: Timestamp, now: Timestamp) {
-        let is_replica = duty.current.contains(&removal.replica) || duty.earlier.contains(&removal.replica);
-        if !is_replica || removal.time <= put {
+    pub fn insert(&mut self, removal: &Removal, heard: Heard<'_>) {
+        let Heard { duty, operator, put, now } = heard;
+        if !duty.includes(&removal.replica) || removal.time <= put {
             return;
         }
         let until = removal.retained_until.min(now.after(RETENTION_MAX));
         let heard = self.removals.entry(removal.replica).or_insert((removal.time, until));
         *heard = (removal.time.max(heard.0), until.max(heard.1));
-        if self.since.is_none() && self.is_quorum(duty) {
+        if self.since.is_none() && self.is_quorum(duty, operator) {
             self.since = Some(now);
         }
     }
@@ -171,10 +171,33 @@ impl Doom {
         if now < at { Fate::Doomed { at } } else { Fate::Gone }
     }
 
-    fn is_quorum(&self, duty: &Duty) -> bool {
-        let heard =
-            self.removals.keys().filter(|peer| duty.current.contains(peer) || duty.earlier.contains(peer));
-        duty.quorum() > 0 && heard.count() >= duty.quorum()
+    /// As many replicas as make a quorum, of two operators if the replicas have so many.
+    fn is_quorum(&self, duty: &Duty, operator: &dyn Fn(&PeerId) -> Option<OperatorId>) -> bool {
+        let operators =
+            |peers: &mut dyn Iterator<Item = &PeerId>| peers.map(operator).collect::<BTreeSet<_>>().len();
+        let said = || self.removals.keys().filter(|peer| duty.includes(peer));
+        let quorum = duty.quorum();
+        let of_many = operators(&mut duty.current.iter()).min(quorum);
+        quorum > 0 && said().count() >= quorum && operators(&mut said()) >= of_many
+    }
+}
+
+/// How a removal was heard.
+#[derive(Clone, Copy)]
+pub struct Heard<'a> {
+    /// The replicas of the space.
+    pub duty: &'a Duty,
+    /// Who runs a replica.
+    pub operator: &'a dyn Fn(&PeerId) -> Option<OperatorId>,
+    /// When the object was last put here.
+    pub put: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl std::fmt::Debug for Heard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Heard").field("put", &self.put).field("now", &self.now).finish_non_exhaustive()
     }
 }
 

@@ -57,7 +57,7 @@ impl Duty {
         self.current.len() < REPLICAS
     }
 
-    fn includes(&self, peer: &PeerId) -> bool {
+    pub(crate) fn includes(&self, peer: &PeerId) -> bool {
         self.current.contains(peer) || self.earlier.contains(peer)
     }
 }

@@ -1,6 +1,6 @@
 //! Health: how many shards of an object are where they can be read, and how near the object is to its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cosmic_common::{
     id::{ObjectId, PeerId},
@@ -149,13 +149,16 @@ impl Subject {
     }
 
     fn zones(&self, ring: Ring<'_>, readable: Indices) -> u16 {
-        let zone_of: BTreeMap<&PeerId, &str> =
-            ring.table.sites().iter().map(|site| (&site.peer, site.zone.as_str())).collect();
-        let zones: BTreeSet<&str> = self
+        let sites = ring.table.sites();
+        let zone = |holder: &PeerId| {
+            let place = sites.binary_search_by_key(holder, |site| site.peer).ok()?;
+            sites.get(place).map(|site| &site.zone)
+        };
+        let zones: BTreeSet<_> = self
             .copies
             .iter()
             .filter(|copy| readable.contains(copy.index) && !ring.liveness.is_offline(&copy.holder, ring.now))
-            .filter_map(|copy| zone_of.get(&copy.holder).copied())
+            .filter_map(|copy| zone(&copy.holder))
             .collect();
         u16::try_from(zones.len()).unwrap_or(u16::MAX)
     }

@@ -63,9 +63,9 @@ fn a_wide_class_waits_for_the_threshold_and_for_a_day_but_not_in_panic() {
     assert_eq!(health(4, hours(24)).need, Need::Repair);
     assert_eq!(health(8, hours(5)).need, Need::Panic, "12 of 20: nobody waits for a day");
     assert_eq!(health(8, hours(5)).missing.len(), 8);
-    liveness.members(all[4..].iter().copied(), START);
-    let retired = subject.health(Ring { table: &table, liveness: &liveness, now: START });
-    assert_eq!(retired.need, Need::Repair, "a record needs no patience");
+    liveness.members(all[4..].iter().copied(), [], START);
+    let lost = subject.health(Ring { table: &table, liveness: &liveness, now: START });
+    assert_eq!(lost.need, Need::Repair, "a record needs no patience");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{Liveness, Patience, Presence};
 
 fn three() -> Liveness {
     let mut liveness = Liveness::new(Patience::default());
-    liveness.members((0..3).map(peer), START);
+    liveness.members((0..3).map(peer), [], START);
     liveness
 }
 
@@ -28,7 +28,7 @@ fn silence_has_stages() {
 #[test]
 fn a_record_ends_it_at_once_and_a_new_member_has_its_time() {
     let mut liveness = three();
-    liveness.members([peer(1), peer(5)], hours(3));
+    liveness.members([peer(1), peer(5)], [], hours(3));
     assert_eq!(liveness.presence(&peer(0), hours(3)), Presence::Gone);
     assert!(liveness.is_missing(&peer(0), 24 * HOUR, hours(3)));
     assert_eq!(liveness.presence(&peer(1), hours(3)), Presence::Away { since: START });
@@ -44,6 +44,18 @@ fn shards_are_missed_after_the_patience_of_their_class() {
     assert!(liveness.is_missing(&peer(0), HOUR, hours(4)));
     assert!(!liveness.is_missing(&peer(0), 24 * HOUR, hours(23)));
     assert!(liveness.is_missing(&peer(0), 24 * HOUR, hours(24)));
+}
+
+#[test]
+fn who_retired_has_what_it_had_while_it_is_heard() {
+    let mut liveness = three();
+    liveness.members([peer(1)], [peer(0)], START);
+    assert_eq!(liveness.presence(&peer(0), START), Presence::Present);
+    assert_eq!(liveness.active().collect::<Vec<_>>(), [&peer(1)]);
+    assert!(!liveness.is_missing(&peer(0), 24 * HOUR, hours(3)));
+    assert!(liveness.is_missing(&peer(0), 24 * HOUR, hours(4)), "it will not come back");
+    liveness.members([peer(0), peer(1)], [peer(0)], hours(4));
+    assert!(!liveness.is_missing(&peer(0), 24 * HOUR, hours(4)), "the record was taken back");
 }
 
 proptest! {

@@ -1,6 +1,10 @@
 //! A copy goes when everybody who should have the rest has said so twice, a delay apart, and never one of the last k.
 
-use cosmic_common::{heads::Head, id::EntryId, time::Timestamp};
+use cosmic_common::{
+    heads::Head,
+    id::{EntryId, OperatorId},
+    time::Timestamp,
+};
 use cosmic_ring::{Class, Table};
 use proptest::prelude::*;
 
@@ -9,12 +13,17 @@ use super::rings::{
     table, table_of,
 };
 use crate::{
-    Assignment, Held, Keep, LogCustody, Promise, Receipt, Release, Target,
+    Assignment, Docket, Held, Keep, LogCustody, Promise, Receipt, Release, Suspect, Target,
+    audit::docket::Failure,
     count::log::Duty,
     release::{Asked, AskedLog, RELEASE_DELAY, log_needless, shard_needless},
 };
 
 const CLASS: Class = Class { k: 3, n: 6 };
+
+fn docket() -> Docket {
+    Docket::new(OperatorId::from_bytes([0; 32]))
+}
 
 fn ring(count: u32) -> Table {
     table_of(sites(count, 3), CLASS)
@@ -28,13 +37,13 @@ fn a_copy_goes_after_two_askings_and_the_delay() {
     let target = Target::of(&after, &manifest.object(), codec, &held);
     assert_eq!(target.strays.len(), target.wanted.len(), "as many leave as come");
     let mine = *target.strays.first().expect("this object moves");
-    let (standing, mut liveness) = (standing(&after), liveness(&after));
+    let (standing, mut liveness, docket) = (standing(&after), liveness(&after), docket());
     let all = custody(&manifest, &target.shards, &standing);
     let some = custody(&manifest, &target.shards[1..], &standing);
     let mut release = Release::default();
     let mut ask = |fresh, liveness: &_, now| {
-        let asked = Asked { target: &target, fresh, standing: &standing, liveness, now };
-        release.ask(shard_needless(mine, 3, 6, &asked), RELEASE_DELAY, now)
+        let asked = Asked { target: &target, fresh, standing: &standing, liveness, docket: &docket, now };
+        release.ask(shard_needless(mine, codec, &asked), RELEASE_DELAY, now)
     };
     assert_eq!(ask(&some, &liveness, START), Err(Keep::Owed(vec![target.shards[0]])));
     assert_eq!(ask(&all, &liveness, START), Err(Keep::Delay { until: hours(24) }));
@@ -56,18 +65,24 @@ fn what_belongs_here_and_what_is_alone_stays() {
     let (before, after) = (ring(6), ring(4));
     let held = crate::plan_placement(&before, &manifest.object(), codec);
     let target = Target::of(&after, &manifest.object(), codec, &held);
-    let (standing, liveness) = (standing(&before), liveness(&before));
+    let (standing, liveness, docket) = (standing(&before), liveness(&before), docket());
     let fresh = custody(&manifest, &target.shards, &standing);
-    let asked =
-        Asked { target: &target, fresh: &fresh, standing: &standing, liveness: &liveness, now: START };
-    assert_eq!(shard_needless(target.shards[0], 3, 6, &asked), Err(Keep::Belongs));
+    let asked = Asked {
+        target: &target,
+        fresh: &fresh,
+        standing: &standing,
+        liveness: &liveness,
+        docket: &docket,
+        now: START,
+    };
+    assert_eq!(shard_needless(target.shards[0], codec, &asked), Err(Keep::Belongs));
     for stray in &target.strays {
-        assert_eq!(shard_needless(*stray, 3, 6, &asked), Err(Keep::OnlyOne));
+        assert_eq!(shard_needless(*stray, codec, &asked), Err(Keep::OnlyOne));
     }
     let two = Target::of(&ring(2), &manifest.object(), codec, &held);
     let asked = Asked { target: &two, ..asked };
     let stray = Assignment { index: 5, holder: peer(77) };
-    assert_eq!(shard_needless(stray, 3, 6, &asked), Err(Keep::TooSmall));
+    assert_eq!(shard_needless(stray, codec, &asked), Err(Keep::TooSmall));
 }
 
 #[test]
@@ -75,13 +90,44 @@ fn a_receipt_of_an_earlier_life_frees_nothing() {
     let (table, codec) = (ring(8), codec(3, 6));
     let manifest = manifest(codec);
     let target = Target::of(&table, &manifest.object(), codec, &[]);
-    let (standing, liveness) = (standing(&table), liveness(&table));
+    let (standing, liveness, docket) = (standing(&table), liveness(&table), docket());
     let mut fresh = custody(&manifest, &target.shards[1..], &standing);
     fresh.insert(&receipt(&manifest, target.shards[0], life(9), START), &standing).unwrap();
-    let asked =
-        Asked { target: &target, fresh: &fresh, standing: &standing, liveness: &liveness, now: START };
+    let asked = Asked {
+        target: &target,
+        fresh: &fresh,
+        standing: &standing,
+        liveness: &liveness,
+        docket: &docket,
+        now: START,
+    };
     let stray = Assignment { index: 0, holder: peer(77) };
-    assert_eq!(shard_needless(stray, 3, 6, &asked), Err(Keep::Owed(vec![target.shards[0]])));
+    assert_eq!(shard_needless(stray, codec, &asked), Err(Keep::Owed(vec![target.shards[0]])));
+}
+
+#[test]
+fn who_signs_and_is_known_to_have_lost_it_is_not_believed() {
+    let (table, codec) = (ring(8), codec(3, 6));
+    let manifest = manifest(codec);
+    let target = Target::of(&table, &manifest.object(), codec, &[]);
+    let (standing, liveness, mut docket) = (standing(&table), liveness(&table), docket());
+    let fresh = custody(&manifest, &target.shards, &standing);
+    let Assignment { index, holder } = target.shards[2];
+    let suspect = Suspect { holder, object: manifest.object(), index };
+    for witness in [1, 2] {
+        let (witness, accused) = (OperatorId::from_bytes([witness; 32]), OperatorId::from_bytes([9; 32]));
+        docket.failed(Failure { suspect, witness, accused, time: START }, false, START);
+    }
+    let asked = Asked {
+        target: &target,
+        fresh: &fresh,
+        standing: &standing,
+        liveness: &liveness,
+        docket: &docket,
+        now: START,
+    };
+    let stray = Assignment { index, holder: peer(77) };
+    assert_eq!(shard_needless(stray, codec, &asked), Err(Keep::Owed(vec![target.shards[2]])));
 }
 
 #[test]
@@ -133,7 +179,7 @@ proptest! {
         let table = ring(members);
         let target = Target::of(&table, &manifest.object(), codec, &[]);
         let standing = standing(&table);
-        let mut liveness = liveness(&table);
+        let (mut liveness, docket) = (liveness(&table), docket());
         let mine = Assignment { index: 0, holder: peer(77) };
         let mut release = Release::default();
         let mut now = START;
@@ -144,10 +190,10 @@ proptest! {
             let signed: Vec<Assignment> =
                 target.shards.iter().zip(&signs).filter(|(_, signs)| **signs).map(|(shard, _)| *shard).collect();
             let fresh = custody(&manifest, &signed, &standing);
-            let asked = Asked { target: &target, fresh: &fresh, standing: &standing, liveness: &liveness, now };
+            let asked = Asked { target: &target, fresh: &fresh, standing: &standing, liveness: &liveness, docket: &docket, now };
             if signed.len() < target.shards.len() { complete_since = None; }
             let since = *complete_since.get_or_insert(now);
-            if release.ask(shard_needless(mine, 3, 6, &asked), RELEASE_DELAY, now).is_ok() {
+            if release.ask(shard_needless(mine, codec, &asked), RELEASE_DELAY, now).is_ok() {
                 prop_assert!(signed.len() >= 3 && signed.len() == target.shards.len());
                 prop_assert!(now.since(since) >= RELEASE_DELAY);
             }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use cosmic_common::{
-    id::{ObjectId, PeerId, SpaceId},
+    id::{ObjectId, OperatorId, PeerId, SpaceId},
     time::Timestamp,
 };
 use cosmic_ring::Label;
@@ -14,7 +14,7 @@ use crate::{
     Deletion, Doom, Fate, Removal, Removing, Residency, Standing,
     count::log::Duty,
     message::shard::Indices,
-    removal::{REMOVAL_DELAY, RETENTION_MAX},
+    removal::{Heard, REMOVAL_DELAY, RETENTION_MAX},
 };
 
 const SPACE: SpaceId = SpaceId::from_bytes([1; 32]);
@@ -27,18 +27,24 @@ fn removal(replica: u32, time: Timestamp) -> Removal {
     Removal { space: SPACE, object: object(1), replica: peer(replica), time, retained_until: time }
 }
 
+/// Every replica has its own operator, if not said otherwise.
+fn hear(doom: &mut Doom, removal: &Removal, put: Timestamp, now: Timestamp) {
+    let operator = |peer: &PeerId| Some(OperatorId::from_bytes(*peer.as_bytes()));
+    doom.insert(removal, Heard { duty: &duty(), operator: &operator, put, now });
+}
+
 fn deletion(object: ObjectId, holder: PeerId) -> Deletion {
     Deletion { object, shards: Indices::default(), holder, incarnation: life(1), time: START }
 }
 
 #[test]
 fn a_quorum_of_replicas_dooms_and_the_delay_passes() {
-    let (duty, mut doom) = (duty(), Doom::default());
-    doom.insert(&removal(0, hours(1)), &duty, START, hours(1));
-    doom.insert(&removal(0, hours(2)), &duty, START, hours(2));
-    doom.insert(&removal(7, hours(2)), &duty, START, hours(2));
+    let mut doom = Doom::default();
+    hear(&mut doom, &removal(0, hours(1)), START, hours(1));
+    hear(&mut doom, &removal(0, hours(2)), START, hours(2));
+    hear(&mut doom, &removal(7, hours(2)), START, hours(2));
     assert_eq!(doom.fate(hours(1_000)), Fate::Kept, "one replica, however often, and a stranger");
-    doom.insert(&removal(3, hours(3)), &duty, START, hours(3));
+    hear(&mut doom, &removal(3, hours(3)), START, hours(3));
     let at = hours(3).after(REMOVAL_DELAY);
     assert_eq!(doom.fate(hours(3)), Fate::Doomed { at });
     assert_eq!(doom.fate(at), Fate::Gone);
@@ -48,22 +54,43 @@ fn a_quorum_of_replicas_dooms_and_the_delay_passes() {
 
 #[test]
 fn a_removal_from_before_the_put_is_not_meant() {
-    let (duty, mut doom) = (duty(), Doom::default());
-    (0..3).for_each(|replica| doom.insert(&removal(replica, hours(5)), &duty, hours(5), hours(6)));
+    let mut doom = Doom::default();
+    (0..3).for_each(|replica| hear(&mut doom, &removal(replica, hours(5)), hours(5), hours(6)));
     assert_eq!(doom.fate(hours(1_000)), Fate::Kept);
 }
 
 #[test]
+fn one_operator_does_not_make_a_quorum_of_two() {
+    let one = OperatorId::from_bytes([1; 32]);
+    let two = |peer_of_one: u32| {
+        move |it: &PeerId| Some(if *it == peer(peer_of_one) { OperatorId::from_bytes([2; 32]) } else { one })
+    };
+    let fate = |said: &[u32], operator: &dyn Fn(&PeerId) -> Option<OperatorId>| {
+        let mut doom = Doom::default();
+        for replica in said {
+            doom.insert(
+                &removal(*replica, hours(1)),
+                Heard { duty: &duty(), operator, put: START, now: hours(1) },
+            );
+        }
+        doom.fate(hours(100))
+    };
+    assert_eq!(fate(&[0, 1, 3], &two(2)), Fate::Kept);
+    assert_eq!(fate(&[0, 2], &two(2)), Fate::Gone);
+    assert_eq!(fate(&[0, 1], &|_| Some(one)), Fate::Gone, "there is no other operator");
+}
+
+#[test]
 fn retention_is_obeyed_but_not_for_ever() {
-    let (duty, mut doom) = (duty(), Doom::default());
+    let mut doom = Doom::default();
     let month = Residency { retention: Some(HOUR * 24 * 30), ..Residency::default() };
     let until = month.retained_until(hours(1));
     assert_eq!(until, hours(1 + 24 * 30));
-    doom.insert(&Removal { retained_until: until, ..removal(0, hours(1)) }, &duty, START, hours(1));
-    doom.insert(&removal(1, hours(1)), &duty, START, hours(1));
+    hear(&mut doom, &Removal { retained_until: until, ..removal(0, hours(1)) }, START, hours(1));
+    hear(&mut doom, &removal(1, hours(1)), START, hours(1));
     assert_eq!(doom.fate(hours(100)), Fate::Doomed { at: until }, "the longest that a replica says");
     let for_ever = Removal { retained_until: Timestamp::from_unix_ms(u64::MAX), ..removal(2, hours(2)) };
-    doom.insert(&for_ever, &duty, START, hours(2));
+    hear(&mut doom, &for_ever, START, hours(2));
     assert_eq!(doom.fate(hours(100)), Fate::Doomed { at: hours(2).after(RETENTION_MAX) });
     let endless = Residency { retention: Some(Duration::MAX), ..Residency::default() };
     assert_eq!(endless.retained_until(START), START.after(RETENTION_MAX));
@@ -106,12 +133,12 @@ proptest! {
         put in 0_u64..100,
         at in 0_u64..200,
     ) {
-        let (duty, mut doom) = (duty(), Doom::default());
+        let mut doom = Doom::default();
         let mut heard: Vec<(u32, u64)> = Vec::new();
         let mut said = said;
         said.sort_by_key(|(_, _, heard_at)| *heard_at);
         for (replica, time, heard_at) in said {
-            doom.insert(&removal(replica, hours(time)), &duty, hours(put), hours(heard_at));
+            hear(&mut doom, &removal(replica, hours(time)), hours(put), hours(heard_at));
             if time > put && replica <= 3 { heard.push((replica, heard_at)); }
         }
         let before = heard.iter().filter(|(_, heard_at)| heard_at + 24 <= at).map(|(replica, _)| replica).collect::<BTreeSet<_>>();

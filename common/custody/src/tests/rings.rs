@@ -60,7 +60,7 @@ pub(crate) fn codec(k: u8, n: u8) -> Codec {
 /// All of them heard at `START`.
 pub(crate) fn liveness(table: &Table) -> Liveness {
     let mut liveness = Liveness::new(Patience::default());
-    liveness.members(table.sites().iter().map(|site| site.peer), START);
+    liveness.members(table.sites().iter().map(|site| site.peer), [], START);
     liveness
 }
 
