@@ -6,7 +6,7 @@ RULES := -p cosmic-common -p cosmic-identity -p cosmic-log -p cosmic-space -p co
 NAME ?= erasure
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 
-.PHONY: help prepare build demo up test rules lint format doc deny bench soak simulate
+.PHONY: help prepare build demo up test rules lint format doc deny bench soak simulate fuzz
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: build ## one benchmark as JSON: make bench NAME=files
 
 simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000, or 5000@100000
 	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked -p cosmic-sync sim::
+
+fuzz: ## hostile bytes for every decoder, each room for a while: make fuzz FUZZ_SECONDS=60
+	@tools/fuzz $${FUZZ_SECONDS:-60}
 
 soak: build ## kills, full disks and interruptions for long: make soak ROUNDS=200
 	COSMIC_ROUNDS=$${ROUNDS:-200} $(CARGO) test --locked --workspace --test cluster -- --test-threads 1
