@@ -78,6 +78,16 @@ impl Error {
             _ => Self::OutOfPlace,
         }
     }
+
+    /// Whether the replica seems to be away, and may be back in a moment.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Net(error) => error.is_transient(),
+            Self::Silent | Self::Lost => true,
+            Self::Busy | Self::Refused(_) | Self::OutOfPlace | Self::Malformed(_) | Self::Endless => false,
+        }
+    }
 }
 
 /// The ways to all other replicas. Cheap to clone.
@@ -133,6 +143,12 @@ impl Replicas {
     pub fn new(context: Arc<Context>) -> Self {
         let links = context.tasks.group("replica links", LINKS_MAX);
         Self(Arc::new(Inner { context, links, slots: Mutex::default() }))
+    }
+
+    /// The clock that answers are awaited by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.context.clock
     }
 
     /// The replicas of a space by the ring as it is now, but for this supernode.
@@ -212,6 +228,28 @@ impl Replicas {
             ReplicaAnswer::Entries { entries, .. } => Ok(entries),
             other => Err(Error::answer(other)),
         }
+    }
+
+    /// As [`Self::range`], asked of `first` and then of the other replicas, until one has something of it.
+    ///
+    /// # Errors
+    /// If the last one does not send them.
+    pub async fn range_of_any(
+        &self,
+        first: PeerId,
+        space: SpaceId,
+        part: (LogId, u64, u64),
+        max_bytes: u32,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let others = self.of(&space).into_iter().filter(|peer| *peer != first);
+        let mut last = Ok(Vec::new());
+        for peer in std::iter::once(first).chain(others) {
+            match self.range(peer, space, part, max_bytes).await {
+                Ok(entries) if !entries.is_empty() => return Ok(entries),
+                nothing => last = nothing,
+            }
+        }
+        last
     }
 
     /// Membership entries of a space beyond `known`, a page at a time; whether there are more.

@@ -290,12 +290,7 @@ impl Actor {
     pub(super) fn source(&self) -> Source {
         match &self.relay {
             None => Source::Local { space: self.id, store: self.context.store.clone() },
-            Some(relay) => Source::Remote {
-                space: self.id,
-                first: relay.upstream,
-                replicas: self.spaces.replicas().clone(),
-                overlay: relay.overlay.clone(),
-            },
+            Some(relay) => relay.source(self.id, self.spaces.replicas()),
         }
     }
 }

@@ -283,7 +283,7 @@ impl Actor {
             return Ok(Some(Entry::from_bytes(frame)?));
         }
         let source = self.source();
-        let frames = source.range(log, seq, seq.saturating_add(1), 1).await?;
+        let frames = source.range_at_once(log, seq, seq.saturating_add(1), 1).await?;
         frames.first().map(|frame| Entry::from_bytes(frame).map_err(Error::from)).transpose()
     }
 

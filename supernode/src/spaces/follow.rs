@@ -36,7 +36,7 @@ impl Actor {
 
     /// Entries that the relayed replica has pushed.
     pub(super) async fn follow(&mut self, entries: Vec<Vec<u8>>) -> Then {
-        let Some(upstream) = self.relay.as_ref().map(|relay| relay.upstream) else { return Then::GoOn };
+        let Some(upstream) = self.relay.as_ref().map(Relay::upstream) else { return Then::GoOn };
         let entries = entries.into_iter().map(|entry| Frame::from(entry).into()).collect();
         let behind = match self.admit(entries, Origin::Supernode(upstream)).await {
             Ok((appended, _)) => appended.stopped.iter().any(|(_, refusal)| refusal.code.is_transient()),
@@ -50,7 +50,7 @@ impl Actor {
 
     /// Fetches what the relayed replica has and this supernode missed.
     fn catch_up(&mut self) {
-        let upstream = self.relay.as_ref().map(|relay| relay.upstream);
+        let upstream = self.relay.as_ref().map(Relay::upstream);
         let Some(upstream) = upstream.filter(|_| !self.catching_up) else { return };
         self.catching_up = true;
         let (replicas, space, ours) = (self.spaces.replicas().clone(), self.id, self.heads());
@@ -74,7 +74,7 @@ impl Actor {
     /// The relayed replica is gone: looks for another one. Sessions go on, and what they bring is owed.
     pub(super) fn seek_upstream(&mut self, wait: Duration) -> Then {
         if let Some(relay) = &mut self.relay {
-            relay.pushes = None;
+            relay.lose();
         }
         let (context, replicas, space) = (Arc::clone(&self.context), self.spaces.replicas().clone(), self.id);
         let seeking = async move {
@@ -89,8 +89,7 @@ impl Actor {
     pub(super) fn sought(&mut self, sought: Result<(PeerId, Pushes), client::Error>) -> Then {
         match (&mut self.relay, sought) {
             (Some(relay), Ok((upstream, pushes))) => {
-                relay.upstream = upstream;
-                relay.pushes = Some(pushes);
+                relay.turn_to(upstream, pushes);
                 self.catch_up();
                 Then::GoOn
             }

@@ -25,6 +25,7 @@ use cosmic_space::genesis::membership_channel;
 use cosmic_store::{Batch, Span, Store};
 use cosmic_sync::message::Frame;
 use futures::{StreamExt as _, stream};
+use tokio::sync::watch;
 use tracing::debug;
 
 use super::{
@@ -38,6 +39,7 @@ use crate::{
         client::{self, Pushes, Replicas},
         reconcile::{Error as ReconcileError, Reconciled},
     },
+    source::{Source, Upstream},
     tables::FORWARDS,
 };
 
@@ -87,7 +89,8 @@ impl Overlay {
 
 /// What a relayed space has beside its state.
 pub(super) struct Relay {
-    pub(super) upstream: PeerId,
+    /// The replica that is relayed, told to those who read there.
+    upstream: watch::Sender<Upstream>,
     /// Whatever is appended at the replica; none while another replica is sought.
     pub(super) pushes: Option<Pushes>,
     /// Logs of which only the end is known.
@@ -160,8 +163,32 @@ impl Relay {
                 unopened.extend(heads.into_iter().map(|(log, head)| (log, (content, head))));
             }
         }
+        let upstream = watch::Sender::new(Upstream { peer: upstream, followed: true });
         let (overlay, owed) = (Overlay::default(), Owed::default());
         Ok((state, Self { upstream, pushes: Some(pushes), unopened, overlay, owed }))
+    }
+
+    /// The replica that is relayed, or was until another one is found.
+    pub(super) fn upstream(&self) -> PeerId {
+        self.upstream.borrow().peer
+    }
+
+    /// Its pushes have ended: whoever reads there waits until another one is found.
+    pub(super) fn lose(&mut self) {
+        self.pushes = None;
+        self.upstream.send_if_modified(|upstream| std::mem::take(&mut upstream.followed));
+    }
+
+    /// Another one is followed from now on.
+    pub(super) fn turn_to(&mut self, peer: PeerId, pushes: Pushes) {
+        self.pushes = Some(pushes);
+        self.upstream.send_replace(Upstream { peer, followed: true });
+    }
+
+    /// Where the entries of the space can be read.
+    pub(super) fn source(&self, space: SpaceId, replicas: &Replicas) -> Source {
+        let (upstream, overlay) = (self.upstream.subscribe(), self.overlay.clone());
+        Source::Remote { space, upstream, replicas: replicas.clone(), overlay }
     }
 
     /// What an earlier life of this writer, or of this process, left in `forwards`.
@@ -193,8 +220,9 @@ impl Relay {
             .map(|entry| entry.core().log)
             .filter(|log| self.unopened.contains_key(log))
             .collect();
-        let (upstream, space) = (self.upstream, state.space);
-        let ask = |log: LogId| async move { (log, replicas.range(upstream, space, (log, 0, 0), 1).await) };
+        let (upstream, space) = (self.upstream(), state.space);
+        let ask =
+            |log: LogId| async move { (log, replicas.range_of_any(upstream, space, (log, 0, 0), 1).await) };
         let mut answers = stream::iter(logs).map(ask).buffer_unordered(PIPELINED);
         while let Some((log, answer)) = answers.next().await {
             let first = answer?.into_iter().next().ok_or(Error::Replica(client::Error::OutOfPlace))?;
@@ -255,7 +283,7 @@ impl Relay {
         if receipt.promise != Promise::Keeps || !current.contains(&receipt.holder) {
             return;
         }
-        if receipt.holder == self.upstream {
+        if receipt.holder == self.upstream() {
             self.overlay.remove_up_to(log, head.seq);
         }
         let signed = self.owed.signed.entry(log).or_default();

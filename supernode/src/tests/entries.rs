@@ -162,6 +162,33 @@ async fn a_gateway_that_loses_its_replica_goes_on_with_another() {
 }
 
 #[tokio::test]
+async fn a_session_outlasts_the_absence_of_all_replicas() {
+    let world = World::new(5);
+    let mut one = Device::founder(&world.network, 50);
+    let gateway = world.stranger(&one.space);
+    let entry = one.write(NOTES, Kind::Change, b"hello".to_vec());
+    let mut here = one.connect(&gateway.context.net).await.unwrap();
+    here.run(&mut one, |device| device.keepers(&entry, Promise::Keeps).len() == 3).await;
+    for replica in world.replicas(&one.space) {
+        world.network.cut(gateway.peer(), replica.peer());
+    }
+    // This device has nothing yet, and the gateway has nothing to give it.
+    let mut other = Device::member(&world.network, 51, one.space, key(50 ^ 0x80), None);
+    let mut there = other.connect(&gateway.context.net).await.unwrap();
+    let space = gateway.spaces.get(one.space).unwrap();
+    let source = space.open().await.unwrap().source;
+    let back = async {
+        let lost = source.range_at_once(entry.core().log, 0, 1, u64::MAX).await;
+        assert!(lost.is_err(), "all replicas are away: {lost:?}");
+        for replica in world.replicas(&one.space) {
+            world.network.heal(gateway.peer(), replica.peer());
+        }
+    };
+    tokio::join!(there.run(&mut other, |device| device.count(&NOTES) == 2), back);
+    assert!(there.ended.is_none(), "{:?} {:?}", there.ended, there.last);
+}
+
+#[tokio::test]
 async fn a_space_that_moves_is_handed_over() {
     let world = World::new(6);
     // A space whose gateway is a replica among the first three, and none among all six.
