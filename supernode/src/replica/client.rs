@@ -23,6 +23,7 @@ use cosmic_runtime::{clock::Clock, shutdown::Shutdown, tasks::Group};
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
+use super::arrivals::Arrivals;
 use crate::{context::Context, duty, outbox::Outbox};
 
 /// Calls that may wait for one stream; more is answered with busy at once.
@@ -96,6 +97,7 @@ pub struct Replicas(Arc<Inner>);
 
 struct Inner {
     context: Arc<Context>,
+    arrivals: Arrivals,
     links: Group,
     slots: Mutex<HashMap<(PeerId, Lane), mpsc::Sender<Job>>>,
 }
@@ -142,13 +144,21 @@ impl Replicas {
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
         let links = context.tasks.group("replica links", LINKS_MAX);
-        Self(Arc::new(Inner { context, links, slots: Mutex::default() }))
+        let (arrivals, listening) = (Arrivals::default(), Arc::clone(&context));
+        let arriving = arrivals.clone();
+        context.tasks.spawn("replica arrivals", |stop| arriving.listen(listening, stop));
+        Self(Arc::new(Inner { context, arrivals, links, slots: Mutex::default() }))
     }
 
     /// The clock that answers are awaited by.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.context.clock
+    }
+
+    /// Waits until something is heard of a replica that did not answer.
+    pub fn arrival(&self, peer: PeerId) -> impl Future<Output = ()> + Send + 'static {
+        self.0.arrivals.of(peer)
     }
 
     /// The replicas of a space by the ring as it is now, but for this supernode.

@@ -189,12 +189,13 @@ impl Actor {
         if fresh.frames.is_empty() {
             return;
         }
+        let ends: Vec<_> = fresh.growths.iter().map(|growth| (growth.log, growth.head.seq)).collect();
         if self.has_listeners() {
             let grown = Grown { origin, membership: fresh.membership, growths: fresh.growths };
             self.tell(Event::Grown(Arc::new(grown)));
         }
         if matches!(origin, Origin::Session(_)) {
-            self.deliver(&fresh.frames);
+            self.deliver(&fresh.frames, &ends);
         }
     }
 

@@ -4,14 +4,23 @@
 //! new ──▶ comparing ──ok──▶ current ── append not answered, gap, flood ──▶ behind ──▶ comparing
 //!             └── no answer ──▶ waiting (0.2 s, doubled up to 30 s) ──▶ comparing
 //! ```
-//! New entries are sent in every state but `waiting`: a replica that lacks what comes before says so.
+//! New entries are sent in every state but `waiting`: a replica that lacks what comes before says so. Who waits goes on
+//! at once when the replica is heard of. A replica signs for what it is sent; what it came by otherwise, because it
+//! pulled it itself or the receipt was lost, it is asked to sign for after the comparison.
 
-use std::{collections::btree_map::Entry, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use cosmic_common::id::{LogId, PeerId};
-use cosmic_custody::message::{
-    fitting,
-    replica::{ReplicaAnswer, ReplicaRequest},
+use cosmic_custody::{
+    Held, Promise, Receipt,
+    message::{
+        ATTEST_MAX, fitting,
+        replica::{ReplicaAnswer, ReplicaRequest},
+    },
 };
 use cosmic_sync::message::Frame;
 use futures::FutureExt as _;
@@ -35,6 +44,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait: then the rounds of anti-entropy are as quick.
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
+/// Logs of one question for receipts.
+#[expect(clippy::cast_possible_truncation, reason = "1,024 fits everywhere")]
+const LOGS_AT_ONCE: usize = ATTEST_MAX as usize;
+
 /// What is known of one other replica.
 #[derive(Debug)]
 pub(super) struct Courier {
@@ -43,6 +56,8 @@ pub(super) struct Courier {
     waiting: bool,
     behind: bool,
     retry: Duration,
+    /// How far logs go that devices brought here, as far as it has not signed for them.
+    unsigned: BTreeMap<LogId, u64>,
 }
 
 /// What another replica answered.
@@ -58,7 +73,22 @@ pub(super) enum Delivered {
 
 impl Courier {
     const fn new() -> Self {
-        Self { outstanding: 0, comparing: false, waiting: false, behind: true, retry: RETRY_FIRST }
+        Self {
+            outstanding: 0,
+            comparing: false,
+            waiting: false,
+            behind: true,
+            retry: RETRY_FIRST,
+            unsigned: BTreeMap::new(),
+        }
+    }
+
+    /// It has signed.
+    fn signed(&mut self, log: LogId, receipt: &Receipt) {
+        let Held::Log { head, .. } = receipt.held else { return };
+        if receipt.promise == Promise::Keeps && self.unsigned.get(&log).is_some_and(|seq| *seq <= head.seq) {
+            self.unsigned.remove(&log);
+        }
     }
 }
 
@@ -76,9 +106,12 @@ impl Actor {
         }
     }
 
-    /// Sends new entries to every other replica at once.
-    pub(super) fn deliver(&mut self, frames: &[Frame]) {
+    /// Sends new entries, which end `logs`, to every other replica at once.
+    pub(super) fn deliver(&mut self, frames: &[Frame], logs: &[(LogId, u64)]) {
         self.meet_replicas();
+        for courier in self.couriers.values_mut() {
+            courier.unsigned.extend(logs.iter().copied());
+        }
         let mut rest = frames;
         while !rest.is_empty() {
             let count = fitting(rest.iter().map(|frame| frame.len()), usize::MAX);
@@ -124,6 +157,7 @@ impl Actor {
                 courier.retry = RETRY_FIRST;
                 courier.behind |= !reconciled.complete;
                 self.pass_on(peer, reconciled.receipts);
+                self.ask_for_receipts(peer);
                 self.compare_if_behind(peer);
             }
             Delivered::Compared(Err(error)) => {
@@ -134,9 +168,7 @@ impl Actor {
             Delivered::Attested(Ok(other)) => {
                 debug!(peer = %peer.short(), "a replica did not attest: {}", client::Error::answer(other));
             }
-            Delivered::Attested(Err(error)) => {
-                debug!(peer = %peer.short(), "a replica did not attest: {error}")
-            }
+            Delivered::Attested(Err(error)) => self.failed(peer, &error),
         }
     }
 
@@ -149,6 +181,9 @@ impl Actor {
         });
         let mut receipts = Receipts::new();
         for (log, receipt, bytes) in opened.collect::<Vec<_>>() {
+            if let Some(courier) = self.couriers.get_mut(&peer) {
+                courier.signed(log, &receipt);
+            }
             if let Some(relay) = &mut self.relay {
                 relay.signed(self.gathering.batch_mut(), &self.id, (log, &receipt), &current);
             }
@@ -169,9 +204,11 @@ impl Actor {
         courier.waiting = true;
         let (clock, wait) = (self.context.clock.clone(), courier.retry);
         courier.retry = (courier.retry * 2).min(RETRY_LAST);
+        let arrival = self.spaces.replicas().arrival(peer);
         self.jobs.push(
             async move {
-                clock.sleep(wait).await;
+                // Heard of or not: then it is tried.
+                clock.timeout(wait, arrival).await;
                 Done::RetryDue(peer)
             }
             .boxed(),
@@ -230,13 +267,33 @@ impl Actor {
         self.jobs.push(comparing.boxed());
     }
 
-    /// Asks every other replica for its receipts once more.
+    /// Asks every other replica for its receipts once more, and sends it what it lacks.
     pub(super) fn ask_to_attest(&mut self, logs: &[LogId]) {
-        for peer in self.couriers.keys().copied() {
-            let request = ReplicaRequest::Attest { space: self.id, logs: logs.to_vec() };
-            let answer = self.spaces.replicas().call(peer, request);
-            self.jobs
-                .push(async move { Done::Delivered(peer, Delivered::Attested(answer.wait().await)) }.boxed());
+        let ends = logs.iter().filter_map(|log| Some((*log, self.state.logs.get(log)?.head().seq)));
+        let ends: Vec<(LogId, u64)> = ends.collect();
+        let peers: Vec<PeerId> = self.couriers.keys().copied().collect();
+        for peer in peers {
+            if let Some(courier) = self.couriers.get_mut(&peer) {
+                courier.unsigned.extend(ends.iter().copied());
+                courier.behind = true;
+            }
+            self.attest_at(peer, logs.to_vec());
+            self.compare_if_behind(peer);
         }
+    }
+
+    /// Asks a replica that has everything now for the receipts that are missing.
+    fn ask_for_receipts(&mut self, peer: PeerId) {
+        let unsigned = self.couriers.get(&peer).map(|courier| &courier.unsigned);
+        let logs: Vec<LogId> = unsigned.into_iter().flat_map(BTreeMap::keys).copied().collect();
+        for part in logs.chunks(LOGS_AT_ONCE) {
+            self.attest_at(peer, part.to_vec());
+        }
+    }
+
+    fn attest_at(&mut self, peer: PeerId, logs: Vec<LogId>) {
+        let answer = self.spaces.replicas().call(peer, ReplicaRequest::Attest { space: self.id, logs });
+        self.jobs
+            .push(async move { Done::Delivered(peer, Delivered::Attested(answer.wait().await)) }.boxed());
     }
 }

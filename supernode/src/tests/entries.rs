@@ -108,6 +108,22 @@ async fn a_replica_that_was_cut_off_is_made_good() {
 }
 
 #[tokio::test]
+async fn a_replica_that_came_by_an_entry_otherwise_signs_for_it_too() {
+    let world = World::new(3);
+    let mut device = Device::founder(&world.network, 50);
+    let [gateway, near, far] = world.replicas(&device.space)[..] else { panic!("three replicas") };
+    world.network.cut(gateway.peer(), far.peer());
+    let entry = device.write(NOTES, Kind::Change, b"hello".to_vec());
+    let mut link = device.connect(&gateway.context.net).await.unwrap();
+    link.run(&mut device, |device| device.keepers(&entry, Promise::Keeps).len() == 2).await;
+    // Nothing is left to send it, so nothing that it would have to sign for.
+    far.spaces.get(device.space).unwrap().reconcile(near.peer()).await.unwrap();
+    holds(far, &device, &entry).await;
+    world.network.heal(gateway.peer(), far.peer());
+    link.run(&mut device, |device| device.keepers(&entry, Promise::Keeps).len() == 3).await;
+}
+
+#[tokio::test]
 async fn a_replica_that_knew_nothing_pulls_what_a_device_asks_for() {
     let world = World::new(3);
     let mut device = Device::founder(&world.network, 50);

@@ -2,7 +2,11 @@
 
 use std::{env, str::FromStr, time::Duration};
 
-use cosmic_loadtest::{api::App, network::Network, process::Process};
+use cosmic_loadtest::{
+    api::{App, Error},
+    network::Network,
+    process::Process,
+};
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 
@@ -12,8 +16,9 @@ const SUPERNODES: usize = 3;
 const ROUNDS: usize = 5;
 /// Documents that are tried between two kills, at most.
 const WRITES_MAX: usize = 24;
-/// How long a write waits for two replicas. While processes die it may be in vain: then nothing was promised.
-const REPLICATED_WITHIN: Duration = Duration::from_secs(1);
+/// How long a write may take until two of the three replicas have signed, one of them dead: its gateway may have died
+/// without a word, which takes some seconds to notice.
+const REPLICATED_WITHIN: Duration = Duration::from_secs(20);
 /// A kill hits within this time after a request began.
 const REQUEST_MAX: Duration = Duration::from_millis(12);
 
@@ -31,20 +36,20 @@ struct Acknowledged {
 
 impl Acknowledged {
     /// Writes one document and takes down how it was acknowledged, if it was.
-    async fn write(&mut self, app: &App, space: &str) {
+    async fn write(&mut self, app: &App, space: &str) -> Result<(), Error> {
         self.tried += 1;
         let id = format!("note-{:05}", self.tried);
         if self.tried.is_multiple_of(4) {
-            if notes::write_replicated(app, space, &id, REPLICATED_WITHIN).await.is_ok() {
-                self.replicated.push(id.clone());
-                self.local.push(id);
-            }
-        } else if notes::write(app, space, &id).await.is_ok() {
-            self.local.push(id);
+            notes::write_replicated(app, space, &id, REPLICATED_WITHIN).await?;
+            self.replicated.push(id.clone());
+        } else {
+            notes::write(app, space, &id).await?;
         }
+        self.local.push(id);
+        Ok(())
     }
 
-    /// Writes some documents; while the last one is under way, `kill` is carried out.
+    /// Writes some documents, each of which must be acknowledged. While the last one is under way, `kill` is carried out.
     async fn write_until<T>(
         &mut self,
         (app, space): (&App, &str),
@@ -52,7 +57,7 @@ impl Acknowledged {
         kill: impl Future<Output = T>,
     ) -> T {
         for _ in 0..random.random_range(1..WRITES_MAX) {
-            self.write(app, space).await;
+            self.write(app, space).await.unwrap();
         }
         let moment = REQUEST_MAX.mul_f64(f64::from(random.next_u32()) / f64::from(u32::MAX));
         let kill = async {
@@ -60,7 +65,11 @@ impl Acknowledged {
             tokio::time::sleep(moment).await;
             kill.await
         };
-        tokio::join!(self.write(app, space), kill).1
+        let (acknowledged, killed) = tokio::join!(self.write(app, space), kill);
+        if let Err(error) = acknowledged {
+            println!("killed while it was written: {error}");
+        }
+        killed
     }
 }
 
