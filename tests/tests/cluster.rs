@@ -7,8 +7,10 @@ mod cluster {
     mod copies;
     mod door;
     mod files;
+    mod full;
     mod kills;
     mod mistakes;
     mod notes;
     mod promises;
+    mod tampering;
 }
