@@ -1,7 +1,6 @@
 //! The bootstrap node as a program.
 //!
-//! It keeps the system's allocator: it computes little, and an idle one takes 18 MiB, against 34 MiB with mimalloc,
-//! whose arena the kernel fills with huge pages.
+//! It keeps the system's allocator: it computes little, and an idle one takes 18 MiB.
 
 use std::process::ExitCode;
 
