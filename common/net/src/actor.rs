@@ -37,6 +37,11 @@ mod events;
 
 /// A surplus connection may still be chosen by a peer that has not seen the better one; by then it has.
 const SURPLUS_GRACE: Duration = Duration::from_secs(2);
+/// How long another transport may still take after a port was refused: the process is most likely not there, and QUIC,
+/// which hears no refusals, would take five seconds to see it. Several round trips around the world fit.
+const REFUSED_GRACE: Duration = Duration::from_secs(1);
+/// How long a peer whose port was refused is not dialed again, unless it is heard of.
+const AWAY: Duration = Duration::from_secs(2);
 /// How long shutting down waits for connections to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -79,6 +84,8 @@ enum Waiter {
 enum Timer {
     HeadStartOver(PeerId),
     SurplusDue(PeerId),
+    RefusalStands(PeerId),
+    AwayOver(PeerId),
 }
 
 /// Binds every listening address and gives the handle, and the actor that has to be run.
@@ -146,14 +153,14 @@ impl Actor {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::AddAddresses { peer, addresses, reply } => {
-                self.peers.book.add(peer, dialable(&peer, &addresses));
+                self.peers.told(peer, dialable(&peer, &addresses));
                 answer(reply, Ok(()));
             }
             Command::AddExternalAddress { address, reply } => {
                 answer(reply, to_multiaddr(&address).map(|address| self.swarm.add_external_address(address)));
             }
             Command::Connect { peer, addresses, reply } => {
-                self.peers.book.add(peer, dialable(&peer, &addresses));
+                self.peers.told(peer, dialable(&peer, &addresses));
                 self.want(peer, Waiter::Connect(reply));
             }
             Command::Open { peer, protocol, reply } => self.want(peer, Waiter::Open(protocol, reply)),
@@ -186,6 +193,14 @@ impl Actor {
                 }
             }
             Timer::SurplusDue(peer) => self.close_surplus(peer),
+            Timer::RefusalStands(peer) => {
+                let waiters = self.peers.refusal_stands(&peer);
+                if !waiters.is_empty() {
+                    self.after(AWAY, Timer::AwayOver(peer));
+                }
+                waiters.into_iter().for_each(|waiter| waiter.refuse(away(peer)));
+            }
+            Timer::AwayOver(peer) => self.peers.forgive(&peer),
         }
     }
 
@@ -198,6 +213,7 @@ impl Actor {
             Want::Connected(waiter, connection) => self.serve(peer, connection, waiter),
             Want::Dial(addresses) => self.dial(peer, addresses),
             Want::Join => {}
+            Want::Away(waiter) => waiter.refuse(away(peer)),
             Want::Busy(waiter) => {
                 waiter.refuse(Error::Busy { queue: "the list of those who wait for dials" })
             }
@@ -253,6 +269,10 @@ impl Actor {
         if let DialError::Transport(attempts) = &error {
             for (address, _) in attempts {
                 self.peers.book.failed(&peer, &crate::address::bare(address));
+            }
+            let refused = attempts.iter().any(|(_, cause)| is_refusal(cause));
+            if refused && self.peers.refused(&peer) {
+                self.after(REFUSED_GRACE, Timer::RefusalStands(peer));
             }
         }
         match self.peers.failed(&peer, dial) {
@@ -350,6 +370,25 @@ impl Actor {
             tracing::trace!("nobody listens to the events of the network");
         }
     }
+}
+
+fn away(peer: PeerId) -> Error {
+    let cause = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    Error::Unreachable { peer, source: Error::shared(cause) }
+}
+
+/// Whether the host says that nobody serves the port. libp2p wraps what the system says into sums of its transports, where
+/// its kind is lost; its words are not.
+fn is_refusal(cause: &dyn std::error::Error) -> bool {
+    let words = std::io::ErrorKind::ConnectionRefused.to_string();
+    let mut next = Some(cause);
+    while let Some(cause) = next {
+        if cause.to_string().to_lowercase().contains(&words) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 impl Waiter {

@@ -26,6 +26,11 @@ const DIRECTORY_MESSAGE_MAX_BYTES: usize = KEY_MAX_BYTES + VALUE_MAX_BYTES + 48 
 const DIRECTORY_QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Streams one TCP connection may carry at once; QUIC allows 256 by itself.
 const STREAMS_PER_CONNECTION_MAX: usize = 256;
+/// A QUIC connection that hears nothing for so long is dead: unlike TCP nobody says so when its process was killed, and
+/// whatever a device asked its gateway waits until then. Two signs of life may be lost on the way.
+const QUIC_SILENCE_MAX_MS: u32 = 6000;
+/// A QUIC connection without traffic gives a sign of life this often.
+const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// Streams of one connection whose protocol is being negotiated.
 const NEGOTIATING_MAX: usize = 64;
 
@@ -54,7 +59,11 @@ pub(crate) fn swarm(
         .with_tokio()
         .with_tcp(tcp, noise::Config::new, || muxer)
         .map_err(|cause| unusable("TCP", Error::shared(cause)))?
-        .with_quic()
+        .with_quic_config(|mut quic| {
+            quic.max_idle_timeout = QUIC_SILENCE_MAX_MS;
+            quic.keep_alive_interval = QUIC_KEEP_ALIVE;
+            quic
+        })
         .with_dns()
         .map_err(|cause| unusable("DNS", Error::shared(cause)))?
         .with_behaviour(|key| behaviour(key, config, inlets, metrics));

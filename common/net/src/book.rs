@@ -23,11 +23,11 @@ struct Entry {
 }
 
 impl Book {
-    /// Adds what is new; over the limit the newest displace the last, which failed or are oldest.
-    pub(crate) fn add(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) {
+    /// Adds what is new; over the limit the newest displace the last, which failed or are oldest. Whether anything was new.
+    pub(crate) fn add(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) -> bool {
         let mut addresses = addresses.into_iter().take(ADDRESSES_MAX).peekable();
         if addresses.peek().is_none() {
-            return;
+            return false;
         }
         self.tellings += 1;
         let told = self.tellings;
@@ -35,8 +35,10 @@ impl Book {
         self.by_age.remove(&entry.told);
         self.by_age.insert(told, peer);
         entry.told = told;
+        let mut new = false;
         for address in addresses {
             if !entry.addresses.contains(&address) {
+                new = true;
                 entry.addresses.truncate(ADDRESSES_MAX - 1);
                 entry.addresses.push(address);
             }
@@ -46,6 +48,7 @@ impl Book {
         {
             self.entries.remove(&oldest);
         }
+        new
     }
 
     /// The addresses of a peer, the best first.

@@ -7,11 +7,17 @@
 //!    └──────────────────────────────────── connected          (all failed: waiters are refused)
 //! ```
 //!
+//! A refusal says that nobody serves the port: other transports then get a moment, and whoever wants the peer in the next
+//! moments is told at once that it is away, unless it was heard of or has another address meanwhile.
+//!
 //! Everyone who wants one peer shares one dial. Two connections to one peer may stand for a moment, when
 //! both dialed or both transports answered; the peer with the lower id then closes the worse one, so that
 //! the two never close different ones.
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use cosmic_common::id::PeerId;
 use libp2p::{Multiaddr, swarm::ConnectionId};
@@ -24,6 +30,8 @@ use crate::{
 
 /// Callers that may wait for dials, over all peers.
 const WAITERS_MAX: usize = 4096;
+/// Peers remembered to be away; of more the others are dialed again at once.
+const AWAY_MAX: usize = 1024;
 
 /// One established connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +50,8 @@ pub(crate) enum Want<W> {
     Dial(Vec<Multiaddr>),
     /// Somebody else's dial will serve.
     Join,
+    /// It was away a moment ago.
+    Away(W),
     /// Too many wait already.
     Busy(W),
 }
@@ -74,6 +84,7 @@ pub(crate) struct Peers<W> {
     local: PeerId,
     prefer: Transport,
     peers: HashMap<PeerId, Peer<W>>,
+    away: HashSet<PeerId>,
     waiting: usize,
     pub(crate) book: Book,
 }
@@ -84,12 +95,15 @@ struct Peer<W> {
     dials: Vec<ConnectionId>,
     /// Addresses of the other transports, not tried yet.
     later: Vec<Multiaddr>,
+    /// Whether a port was refused since the first dial.
+    refused: bool,
     waiters: Vec<W>,
 }
 
 impl<W> Peers<W> {
     pub(crate) fn new(local: PeerId, prefer: Transport) -> Self {
-        Self { local, prefer, peers: HashMap::new(), waiting: 0, book: Book::default() }
+        let (peers, away) = (HashMap::new(), HashSet::new());
+        Self { local, prefer, peers, away, waiting: 0, book: Book::default() }
     }
 
     /// Whether this is the own peer.
@@ -108,6 +122,9 @@ impl<W> Peers<W> {
     pub(crate) fn want(&mut self, peer: PeerId, waiter: W) -> Want<W> {
         if let Some(best) = self.best(&peer) {
             return Want::Connected(waiter, best);
+        }
+        if self.away.contains(&peer) {
+            return Want::Away(waiter);
         }
         if self.waiting >= WAITERS_MAX {
             return Want::Busy(waiter);
@@ -145,6 +162,38 @@ impl<W> Peers<W> {
         (entry.connections.is_empty() && !later.is_empty()).then_some(later)
     }
 
+    /// A port of `peer` was refused; whether anybody still waits for another dial.
+    pub(crate) fn refused(&mut self, peer: &PeerId) -> bool {
+        let Some(entry) = self.peers.get_mut(peer).filter(|entry| !entry.waiters.is_empty()) else {
+            return false;
+        };
+        !mem::replace(&mut entry.refused, true)
+    }
+
+    /// The other transports had their moment after a refusal: who waited in vain. The peer counts as away from now on.
+    pub(crate) fn refusal_stands(&mut self, peer: &PeerId) -> Vec<W> {
+        let stands = |entry: &Peer<W>| entry.refused && entry.connections.is_empty();
+        if !self.peers.get(peer).is_some_and(stands) {
+            return Vec::new();
+        }
+        if self.away.len() < AWAY_MAX {
+            self.away.insert(*peer);
+        }
+        self.give_up(peer)
+    }
+
+    /// Where `peer` may be reached. A new address is a reason to dial again at once.
+    pub(crate) fn told(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) {
+        if self.book.add(peer, addresses) {
+            self.away.remove(&peer);
+        }
+    }
+
+    /// Nothing speaks against dialing `peer` again.
+    pub(crate) fn forgive(&mut self, peer: &PeerId) {
+        self.away.remove(peer);
+    }
+
     /// A dial failed.
     pub(crate) fn failed(&mut self, peer: &PeerId, dial: ConnectionId) -> Failed<W> {
         let Some(entry) = self.peers.get_mut(peer) else { return Failed::Wait };
@@ -172,9 +221,11 @@ impl<W> Peers<W> {
         if connection.direction == Direction::Outbound {
             self.book.worked(&peer, &connection.address);
         }
+        self.away.remove(&peer);
         let entry = self.peers.entry(peer).or_insert_with(Peer::new);
         entry.dials.retain(|pending| *pending != connection.id);
         entry.later.clear();
+        entry.refused = false;
         let first = entry.connections.is_empty();
         entry.connections.push(connection);
         let waiters = mem::take(&mut entry.waiters);
@@ -209,17 +260,25 @@ impl<W> Peers<W> {
         connected.map(|(peer, _)| *peer)
     }
 
-    /// The connection to use: of the preferred transport, and of those the oldest.
+    /// The connection to use: of the preferred transport, and of those the newest. A peer that connects again has mostly
+    /// been restarted, and what stood before is dead although nobody has said so.
     fn best(&self, peer: &PeerId) -> Option<ConnectionId> {
         let connections = &self.peers.get(peer)?.connections;
         let preferred = |connection: &&Connection| transport(&connection.address) == Some(self.prefer);
-        connections.iter().find(preferred).or_else(|| connections.first()).map(|connection| connection.id)
+        let newest = connections.iter().rev();
+        newest.clone().find(preferred).or_else(|| connections.last()).map(|connection| connection.id)
     }
 }
 
 impl<W> Peer<W> {
     const fn new() -> Self {
-        Self { connections: Vec::new(), dials: Vec::new(), later: Vec::new(), waiters: Vec::new() }
+        Self {
+            connections: Vec::new(),
+            dials: Vec::new(),
+            later: Vec::new(),
+            refused: false,
+            waiters: Vec::new(),
+        }
     }
 }
 

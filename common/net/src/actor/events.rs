@@ -126,7 +126,7 @@ impl Actor {
                 directory.add_address(named, address.clone());
             }
         }
-        self.peers.book.add(peer, addresses.iter().cloned());
+        self.peers.told(peer, addresses.iter().cloned());
         let addresses = addresses.iter().filter_map(from_multiaddr).collect();
         self.tell(Event::AddressesTold { peer, addresses });
     }

@@ -83,6 +83,48 @@ fn the_lower_peer_closes_the_worse_connection() {
 }
 
 #[test]
+fn a_peer_that_connects_again_is_used_where_it_is_now() {
+    let mut peers: Peers<u32> = Peers::new(NEAR, Transport::Tcp);
+    peers.established(FAR, connection(1, tcp()));
+    assert!(peers.established(FAR, connection(2, tcp())).surplus);
+    assert_eq!(peers.want(FAR, 1), Want::Connected(1, id(2)));
+    assert_eq!(peers.surplus(&FAR), [id(1)], "the one that stood before may be dead");
+}
+
+#[test]
+fn a_refusal_is_remembered_until_something_is_heard_of_the_peer() {
+    let mut peers = peers();
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![quic()]));
+    peers.dialing(FAR, id(1));
+    assert_eq!(peers.head_start_over(&FAR), Some(vec![tcp()]));
+    peers.dialing(FAR, id(2));
+    assert!(peers.refused(&FAR));
+    assert!(!peers.refused(&FAR), "one moment is enough");
+    assert_eq!(peers.failed(&FAR, id(2)), Failed::Wait, "QUIC is still tried");
+    assert_eq!(peers.refusal_stands(&FAR), [1]);
+    assert_eq!(peers.waiting, 0);
+    assert_eq!(peers.want(FAR, 2), Want::Away(2));
+    assert_eq!(peers.failed(&FAR, id(1)), Failed::Wait, "nobody waits for that dial any more");
+    peers.told(FAR, [tcp()]);
+    assert_eq!(peers.want(FAR, 3), Want::Away(3), "this address is known to be of no use");
+    peers.told(FAR, ["/ip4/192.0.2.2/tcp/7410".parse().unwrap()]);
+    assert!(matches!(peers.want(FAR, 4), Want::Dial(_)));
+}
+
+#[test]
+fn a_refusal_does_not_stand_when_another_transport_connects() {
+    let mut peers = peers();
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![quic()]));
+    peers.dialing(FAR, id(1));
+    assert!(peers.refused(&FAR));
+    assert_eq!(peers.established(FAR, connection(1, quic())).waiters, [1]);
+    assert_eq!(peers.refusal_stands(&FAR), []);
+    assert_eq!(peers.want(FAR, 2), Want::Connected(2, id(1)));
+    peers.closed(&FAR, id(1));
+    assert!(matches!(peers.want(FAR, 3), Want::Dial(_)));
+}
+
+#[test]
 fn waiting_is_bounded() {
     let mut peers = peers();
     for number in 0..4096 {

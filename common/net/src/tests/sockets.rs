@@ -71,6 +71,28 @@ async fn tcp_serves_where_quic_does_not_answer() {
 }
 
 #[tokio::test]
+async fn a_peer_whose_port_is_refused_is_not_waited_for() {
+    let dead = SecretKey::from_seed(&[2; 32]).peer_id();
+    // Nobody listens at a port that was just given back; the UDP socket answers nothing, as a dead QUIC port does.
+    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addresses = [
+        format!("/ip4/127.0.0.1/tcp/{refused}"),
+        format!("/ip4/127.0.0.1/udp/{}/quic-v1", silent.local_addr().unwrap().port()),
+    ]
+    .map(|address| address.parse().unwrap());
+    for prefer in [Transport::Quic, Transport::Tcp] {
+        let near = start(1, Config { prefer, ..Config::default() }).await;
+        // QUIC alone would take five seconds.
+        let patience = std::time::Duration::from_secs(4);
+        for _ in 0..2 {
+            let error = near.connect(dead, &addresses, patience).await.unwrap_err();
+            assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_connection_is_left_when_both_dial() {
     let (near, far) = (start(1, Config::loopback()).await, start(2, Config::loopback()).await);
     let (near_addresses, far_addresses) = (near.listening(), far.listening());
