@@ -2,5 +2,6 @@
 
 mod device;
 mod entries;
+mod hostile;
 mod objects;
 mod world;

@@ -1,6 +1,6 @@
 //! What a supernode does for other supernodes: stores, reads, signs and pushes entries of its spaces.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use cosmic_common::{
     heads::Heads,
@@ -30,6 +30,7 @@ use tracing::{debug, warn};
 
 use crate::{
     duty,
+    metrics::Why,
     outbox::Outbox,
     replica::reconcile::membership_beyond,
     source::local_range,
@@ -48,6 +49,9 @@ const SPACES_PAGE: usize = 4096;
 /// Spaces one stream may follow.
 const SUBSCRIPTIONS_MAX: usize = 8192;
 
+/// How long a supernode that lied may take to hear so before its connection is closed.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 const NO_REPLICA: &str = "this supernode is no replica of the space";
 
 /// Takes the streams of other supernodes until the network stops.
@@ -56,9 +60,14 @@ pub async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
     while let Some(Some(stream)) = stop.unless(incoming.next()).await {
         let spaces = spaces.clone();
         let served = streams.spawn(|stop| async move {
-            let peer = stream.peer();
+            let (peer, context) = (stream.peer(), Arc::clone(spaces.context()));
             if let Some(Err(error)) = stop.unless(Server::new(spaces, peer).serve(stream)).await {
                 debug!(peer = %peer.short(), "the stream of a supernode ended: {error}");
+                if error.is_a_lie() {
+                    context.metrics.refused_session(Why::Invalid);
+                    // The network may have stopped meanwhile.
+                    drop(context.net.disconnect(peer).await);
+                }
             }
         });
         if served.is_err() {
@@ -78,6 +87,15 @@ enum Ended {
     NotInRing,
     #[error("more calls than {CALLS_MAX} at once")]
     TooManyCalls,
+    #[error("it brought an entry that cannot stand")]
+    InvalidEntry,
+}
+
+impl Ended {
+    /// Whether no honest supernode would have done it: its connection is closed.
+    const fn is_a_lie(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::TooManyCalls | Self::InvalidEntry)
+    }
 }
 
 type Following = BoxStream<'static, (u64, Option<Vec<Vec<u8>>>)>;
@@ -105,7 +123,16 @@ impl Server {
             tokio::select! {
                 biased;
                 sent = outbox.pump(), if !outbox.is_idle() => sent?,
-                Some(reply) = self.answers.next(), if !self.answers.is_empty() => outbox.push(reply.to_bytes()),
+                Some(reply) = self.answers.next(), if !self.answers.is_empty() => {
+                    outbox.push(reply.to_bytes());
+                    if tells_of_a_lie(&reply.answer) {
+                        outbox.close().await?;
+                        // Whoever reads the answer closes the stream; nobody is waited for longer.
+                        let clock = self.spaces.context().clock.clone();
+                        drop(clock.timeout(GOODBYE, receiver.recv(MESSAGE_MAX_BYTES)).await);
+                        return Err(Ended::InvalidEntry);
+                    }
+                }
                 Some((id, pushed)) = self.following.next(), if !self.following.is_empty() => {
                     self.push(id, pushed, &mut outbox);
                 }
@@ -255,6 +282,11 @@ fn appended(appended: Appended) -> ReplicaAnswer {
             .map(|(index, refusal)| Stopped { index: u32::try_from(index).unwrap_or(u32::MAX), refusal })
             .collect(),
     }
+}
+
+fn tells_of_a_lie(answer: &ReplicaAnswer) -> bool {
+    let ReplicaAnswer::Appended { stopped, .. } = answer else { return false };
+    stopped.iter().any(|stopped| stopped.refusal.code == RefusalCode::InvalidEntry)
 }
 
 fn plain(receipts: &Receipts) -> Vec<Vec<u8>> {
