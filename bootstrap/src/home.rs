@@ -13,7 +13,7 @@ use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_membership::{BootstrapPeer, NetworkFile};
 use cosmic_ring::{Admission, NetworkConfig};
 use cosmic_runtime::{
-    data_dir::{self, DataDir, Owner},
+    data_dir::{DataDir, Owner},
     random,
 };
 
@@ -96,14 +96,6 @@ pub enum Error {
     /// The network file cannot be written.
     #[error("the network file cannot be written")]
     Encoding(#[from] serde_json::Error),
-}
-
-/// Where a bootstrap node keeps its data unless told otherwise.
-///
-/// # Errors
-/// If the environment names no home.
-pub fn default_path() -> Result<PathBuf, Error> {
-    Ok(data_dir::default_path(PROGRAM, data_dir::Home::Service)?)
 }
 
 /// The configuration in the directory at `path`, which may be in use: files are replaced whole.

@@ -1,41 +1,36 @@
 //! The command line: nouns then verbs, all of them requests to the running node but `run`, `init` and `completions`.
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::PathBuf,
-};
+use std::{path::Path, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cosmic_cli::{Client, Completions, Everywhere, House, Output};
+use cosmic_runtime::{
+    config::Mistakes,
+    data_dir::{DataDir, Home},
+    exit::Code,
+    telemetry,
+};
 
-mod client;
+use crate::{
+    config::{self, PROGRAM},
+    start,
+};
+
 mod document;
 mod file;
-mod output;
 mod space;
 mod whole;
 
-pub(crate) use client::Error;
+const HOUSE: House = House { program: PROGRAM, noun: "node", home: Home::User };
 
 /// The light node of CosmicSync: documents and files of local-first apps, sealed, offline first, synced.
 #[derive(Debug, Parser)]
-#[command(name = "cosmic-node", version = crate::VERSION)]
+#[command(name = PROGRAM, version = crate::VERSION)]
 pub struct Arguments {
     #[command(flatten)]
-    pub(crate) everywhere: Everywhere,
+    everywhere: Everywhere,
     #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Everywhere {
-    /// Where the node keeps its data [default: $XDG_DATA_HOME/cosmic-node]
-    #[arg(long, global = true, env = "COSMIC_DATA_DIR", value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Print JSON for programs
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,11 +38,7 @@ pub(crate) enum Command {
     /// Make the data directory and the device key (`run` does it when nothing is there)
     Init,
     /// Run the node until it is told to stop
-    Run(crate::config::Flags),
-    /// What the node does and whom it is connected to
-    Status,
-    /// What works, what does not, and why
-    Doctor,
+    Run(config::Flags),
     /// Spaces: the unit of sharing
     #[command(subcommand)]
     Space(space::Command),
@@ -57,51 +48,10 @@ pub(crate) enum Command {
     /// Files
     #[command(subcommand)]
     File(file::Command),
-    /// Who this device is
-    #[command(subcommand)]
-    Identity(IdentityCommand),
-    /// Peers this node is connected to
-    Peers,
-    /// Work offline or online
-    Network {
-        /// What to do
-        state: NetworkState,
-    },
-    /// Write all documents and files of a space in the clear into a directory
-    Export {
-        /// The space (its id or a beginning of it)
-        space: String,
-        /// An empty or new directory
-        directory: PathBuf,
-    },
-    /// The cache of sealed chunks
-    #[command(subcommand)]
-    Cache(CacheCommand),
+    #[command(flatten)]
+    Whole(whole::Command),
     /// Print a completion script
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum NetworkState {
-    /// Connect to supernodes and devices
-    Online,
-    /// Keep to this device until told otherwise
-    Offline,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum IdentityCommand {
-    /// The device's name
-    Show,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// Forget cached chunks that are safe at supernodes
-    Clear,
+    Completions(Completions),
 }
 
 /// How safe something must be before a command returns.
@@ -128,30 +78,84 @@ impl WaitLevel {
     }
 }
 
-/// Carries out a command that talks to the running node.
-///
-/// # Errors
-/// [`Error`] with one sentence for the person at the terminal.
-pub(crate) fn carry_out(command: Command, everywhere: &Everywhere) -> Result<(), Error> {
-    let directory = crate::config::data_directory(everywhere.data_dir.as_deref());
-    let client = client::Client::find(&directory)?;
-    let out = output::Output::new(everywhere.json);
-    match command {
-        Command::Space(command) => space::carry_out(command, &client, &out),
-        Command::Doc(command) => document::carry_out(command, &client, &out),
-        Command::File(command) => file::carry_out(command, &client, &out),
-        other => whole::carry_out(other, &client, &out),
+/// How long to wait for how safe.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Return only when the change is this safe
+    #[arg(long, value_name = "LEVEL")]
+    wait: Option<WaitLevel>,
+    /// Give up waiting after this many milliseconds; the change stands either way
+    #[arg(long, default_value_t = 30_000)]
+    timeout_ms: u64,
+}
+
+impl Wait {
+    fn query(&self) -> String {
+        self.wait
+            .map(|level| format!("?wait={}&timeout_ms={}", level.name(), self.timeout_ms))
+            .unwrap_or_default()
     }
 }
 
-/// The text of `file`, or of standard input where it is `-` or missing.
-fn text_input(file: Option<&PathBuf>) -> Result<String, Error> {
-    match file.filter(|path| path.as_os_str() != "-") {
-        Some(path) => fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source }),
-        None => {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map_err(Error::Input)?;
-            Ok(text)
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Cli(#[from] cosmic_cli::Error),
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+    #[error(transparent)]
+    Runtime(#[from] cosmic_runtime::Error),
+    #[error(transparent)]
+    Start(#[from] start::Error),
+}
+
+impl Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Cli(error) => error.code(),
+            Self::Mistakes(_) => Code::Configuration,
+            Self::Runtime(error) => error.exit_code(),
+            Self::Start(_) => Code::Failed,
         }
     }
+}
+
+/// Carries out what `arguments` ask for; an error is one sentence on standard error.
+#[must_use]
+pub fn main(arguments: Arguments) -> ExitCode {
+    cosmic_cli::end(PROGRAM, carry_out(arguments), Error::code)
+}
+
+fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> {
+    let (data_dir, output) = (everywhere.data_dir(HOUSE)?, everywhere.output());
+    let running = || Client::find(HOUSE, &data_dir);
+    match command {
+        Command::Init => init(&data_dir, output)?,
+        Command::Run(flags) => run(&flags, &data_dir)?,
+        Command::Space(command) => space::carry_out(command, &running()?, output)?,
+        Command::Doc(command) => document::carry_out(command, &running()?, output)?,
+        Command::File(command) => file::carry_out(command, &running()?, output)?,
+        Command::Whole(command) => whole::carry_out(command, &running()?, output)?,
+        Command::Completions(completions) => completions.print::<Arguments>(PROGRAM)?,
+    }
+    Ok(())
+}
+
+fn init(data_dir: &Path, output: Output) -> Result<(), Error> {
+    let key = start::device_key(&DataDir::open(data_dir, start::OWNER)?)?;
+    Ok(output.pair("peer", &key.peer_id())?)
+}
+
+fn run(flags: &config::Flags, data_dir: &Path) -> Result<(), Error> {
+    let config = config::load(flags, data_dir)?;
+    // The CRDT library logs the structure of documents: never, whatever the filter says.
+    let filter = format!("{},loro=off,loro_internal=off", config.log.filter);
+    telemetry::init(&telemetry::Config { filter, ..config.log.clone() })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(cosmic_cli::Error::Threads)?;
+    Ok(runtime.block_on(start::run(config, data_dir.to_owned()))?)
 }

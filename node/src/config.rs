@@ -8,14 +8,15 @@ use std::{
 use clap::Args;
 use cosmic_common::address::Address;
 use cosmic_runtime::{
-    config::{self, Mistakes, Settings, Sources},
-    data_dir::{self, Home},
+    config::{self, Mistakes, Settings},
     telemetry,
 };
 use serde::{Deserialize, Serialize};
 
 /// The binary, as it calls itself.
 pub const PROGRAM: &str = "cosmic-node";
+/// The name of the settings file in the data directory.
+const FILE: &str = "config.toml";
 
 /// All settings of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,24 +70,11 @@ impl Config {
 /// Flags of `run`.
 #[derive(Debug, Default, Args)]
 pub struct Flags {
-    /// A file with settings
-    #[arg(long, env = "COSMIC_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The network to join: a network.json
-    #[arg(long, value_name = "FILE")]
-    network: Option<String>,
-    /// Address and port for peers
-    #[arg(long, value_name = "IP:PORT")]
-    listen: Option<String>,
-    /// Address and port of the API
-    #[arg(long, value_name = "IP:PORT")]
-    http: Option<String>,
+    #[command(flatten)]
+    common: cosmic_cli::Flags,
     /// Start offline
     #[arg(long)]
     offline: bool,
-    /// Set any setting: --set log.format=json
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
 }
 
 /// The settings that follow from `flags`, the environment, and the file in `directory` (or the one named).
@@ -94,28 +82,8 @@ pub struct Flags {
 /// # Errors
 /// [`Mistakes`]: all of them at once.
 pub fn load(flags: &Flags, directory: &Path) -> Result<Config, Mistakes> {
-    let sources = match &flags.config {
-        Some(path) => Sources::new().file(path),
-        None => Sources::new().file_if_present(directory.join("config.toml")),
-    };
-    let mut sources = sources
-        .process_environment()
-        .flag("--network", "network", flags.network.clone())
-        .flag("--listen", "listen", flags.listen.clone())
-        .flag("--http", "http", flags.http.clone())
-        .flag("--offline", "offline", flags.offline.then(|| "true".to_owned()));
-    for assignment in &flags.set {
-        sources = sources.assignment(assignment);
-    }
-    config::load(&sources)
-}
-
-/// The data directory: the one given, or the default of this user.
-#[must_use]
-pub fn data_directory(given: Option<&Path>) -> PathBuf {
-    let default =
-        || data_dir::default_path(PROGRAM, Home::User).unwrap_or_else(|_error| PathBuf::from(PROGRAM));
-    given.map_or_else(default, Path::to_owned)
+    let sources = flags.common.sources(directory, FILE, "http");
+    config::load(&sources.flag("--offline", "offline", flags.offline.then(|| "true".to_owned())))
 }
 
 #[cfg(test)]

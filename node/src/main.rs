@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
+use cosmic_node::cli::{self, Arguments};
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cosmic_node::main()
+    cli::main(Arguments::parse())
 }

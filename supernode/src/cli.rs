@@ -1,23 +1,22 @@
 //! The command line: what makes and signs a supernode works on files, the rest asks the running one.
 
 use std::{
+    fs::{self, File},
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use cosmic_cli::{Client, Completions, Everywhere, Flags, House, Output};
 use cosmic_common::id::SpaceId;
-use cosmic_runtime::{config::Mistakes, exit, telemetry};
+use cosmic_runtime::{config::Mistakes, data_dir, exit, telemetry};
 
 use crate::{config, home, home::Home, key_file, start};
 
-mod client;
 mod operator;
-mod output;
 
-use client::Client;
-use output::Output;
+const HOUSE: House = House { program: home::PROGRAM, noun: "supernode", home: data_dir::Home::Service };
 
 /// The supernode of CosmicSync: keeps and passes on sealed entries and objects that it cannot read.
 #[derive(Debug, Parser)]
@@ -29,17 +28,6 @@ pub struct Arguments {
     command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-struct Everywhere {
-    /// Where the supernode keeps its data [default: /var/lib/cosmic-supernode for root, or $XDG_DATA_HOME/cosmic-supernode]
-    #[arg(long, global = true, env = "COSMIC_DATA_DIR", value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Print JSON for programs
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make the data directory and the supernode's key (`run` does it when nothing is there)
@@ -49,7 +37,7 @@ enum Command {
         network: Option<PathBuf>,
     },
     /// Run the supernode until it is told to stop
-    Run(config::Flags),
+    Run(Flags),
     /// What the supernode is, does and keeps
     Status,
     /// The ring: all supernodes of the network
@@ -70,10 +58,7 @@ enum Command {
     /// Peers this supernode is connected to
     Peers,
     /// Print a completion script
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    Completions(Completions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +91,8 @@ enum QuotaCommand {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
+    Cli(#[from] cosmic_cli::Error),
+    #[error(transparent)]
     Mistakes(#[from] Mistakes),
     #[error(transparent)]
     Home(#[from] home::Error),
@@ -117,31 +104,18 @@ enum Error {
     Runtime(#[from] cosmic_runtime::Error),
     #[error(transparent)]
     Ring(#[from] cosmic_ring::Error),
-    /// Nothing runs there.
-    #[error("no supernode is running on {0}; start it with: cosmic-supernode run --data-dir {0}", directory.display())]
-    NotRunning { directory: PathBuf },
-    #[error("the supernode did not answer; see its log")]
-    Http(#[from] reqwest::Error),
-    #[error("{0}")]
-    Refused(String),
-    #[error("cannot {act} {}", path.display())]
-    File { act: &'static str, path: PathBuf, source: io::Error },
-    #[error("cannot write the answer")]
-    Output(#[source] io::Error),
-    #[error("cannot start the threads of the process")]
-    Threads(#[source] io::Error),
-    #[error("{0}")]
-    Usage(&'static str),
 }
 
 impl Error {
-    const fn code(&self) -> exit::Code {
+    const fn usage(sentence: &'static str) -> Self {
+        Self::Cli(cosmic_cli::Error::Usage(sentence))
+    }
+
+    fn code(&self) -> exit::Code {
         match self {
-            Self::Mistakes(_)
-            | Self::Runtime(cosmic_runtime::Error::Config(_) | cosmic_runtime::Error::LogFilter { .. }) => {
-                exit::Code::Configuration
-            }
-            Self::Usage(_) => exit::Code::Usage,
+            Self::Cli(error) => error.code(),
+            Self::Mistakes(_) => exit::Code::Configuration,
+            Self::Runtime(error) => error.exit_code(),
             _ => exit::Code::Failed,
         }
     }
@@ -149,86 +123,77 @@ impl Error {
 
 /// Carries out what `arguments` ask for; an error is one sentence on standard error.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "a command line tells its errors on standard error")]
 pub fn main(arguments: Arguments) -> ExitCode {
-    match carry_out(arguments) {
-        Ok(()) => exit::Code::Done.into(),
-        Err(error) => {
-            eprintln!("{}: {}", home::PROGRAM, exit::sentence(&error));
-            error.code().into()
-        }
-    }
+    cosmic_cli::end(home::PROGRAM, carry_out(arguments), Error::code)
 }
 
 fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> {
-    let data_dir = match &everywhere.data_dir {
-        Some(path) => path.clone(),
-        None => home::default_path()?,
-    };
-    let output = Output::new(everywhere.json);
+    let (data_dir, output) = (everywhere.data_dir(HOUSE)?, everywhere.output());
+    let running = || Client::find(HOUSE, &data_dir);
     match command {
         Command::Init { network } => {
             let home = Home::open(&data_dir)?;
             if network.is_some() {
                 home.network(network.as_deref())?;
             }
-            output.pair("peer", &home.key().peer_id())
+            output.pair("peer", &home.key().peer_id())?;
         }
-        Command::Run(flags) => run(&flags, &data_dir),
-        Command::Status => output.fields(&Client::find(&data_dir)?.get("/status")?),
+        Command::Run(flags) => run(&flags, &data_dir)?,
+        Command::Status => output.fields(&running()?.status()?)?,
         Command::Ring(RingCommand::Show) => {
-            let ring = Client::find(&data_dir)?.get("/api/v1/ring")?;
-            output.table(
-                &ring,
-                "members",
-                &["peer", "state", "zone", "region", "weight", "operator", "addresses"],
-            )
+            let columns = ["peer", "state", "zone", "region", "weight", "operator", "addresses"];
+            output.table(&running()?.get("ring")?, "/members", &columns)?;
         }
-        Command::Operator(command) => operator::carry_out(command, &data_dir, &output),
-        Command::Quota(QuotaCommand::Show { space }) => {
-            output.fields(&Client::find(&data_dir)?.get(&format!("/api/v1/quota/{space}"))?)
-        }
-        Command::Quota(QuotaCommand::Set { space, entry_bytes, shard_bytes }) => {
-            if entry_bytes.is_none() && shard_bytes.is_none() {
-                return Err(Error::Usage("say what to set: --entry-bytes, --shard-bytes, or both"));
-            }
-            let change =
-                crate::admin::QuotaChange { entry_bytes_max: entry_bytes, shard_bytes_max: shard_bytes };
-            output.fields(&Client::find(&data_dir)?.put_json(&format!("/api/v1/quota/{space}"), &change)?)
-        }
-        Command::Dump { out } => dump(&Client::find(&data_dir)?, &out, &output),
+        Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
+        Command::Quota(command) => quota(command, &running()?, output)?,
+        Command::Dump { out } => dump(&running()?, &out, output)?,
         Command::Peers => {
-            let peers = Client::find(&data_dir)?.get("/api/v1/peers")?;
-            output.list(&peers, &["peer", "role", "zone", "addresses"])
+            output.table(&running()?.get("peers")?, "", &["peer", "role", "zone", "addresses"])?;
         }
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), home::PROGRAM, &mut io::stdout());
-            Ok(())
-        }
+        Command::Completions(completions) => completions.print::<Arguments>(home::PROGRAM)?,
     }
+    Ok(())
 }
 
-fn run(flags: &config::Flags, data_dir: &std::path::Path) -> Result<(), Error> {
+fn run(flags: &Flags, data_dir: &Path) -> Result<(), Error> {
     let config = config::load(flags, data_dir)?;
     telemetry::init(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Threads)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(cosmic_cli::Error::Threads)?;
     runtime.block_on(async { start::start(config, data_dir).await?.run().await })?;
     Ok(())
 }
 
-fn dump(client: &Client, out: &std::path::Path, output: &Output) -> Result<(), Error> {
-    std::fs::create_dir_all(out).map_err(|source| Error::File {
-        act: "create",
-        path: out.to_owned(),
-        source,
-    })?;
+fn quota(command: QuotaCommand, client: &Client, output: Output) -> Result<(), Error> {
+    let answer = match command {
+        QuotaCommand::Show { space } => client.get(&format!("quota/{space}"))?,
+        QuotaCommand::Set { entry_bytes: None, shard_bytes: None, .. } => {
+            return Err(Error::usage("say what to set: --entry-bytes, --shard-bytes, or both"));
+        }
+        QuotaCommand::Set { space, entry_bytes, shard_bytes } => {
+            let change =
+                crate::admin::QuotaChange { entry_bytes_max: entry_bytes, shard_bytes_max: shard_bytes };
+            client.put(&format!("quota/{space}"), &change)?
+        }
+    };
+    Ok(output.fields(&answer)?)
+}
+
+fn dump(client: &Client, out: &Path, output: Output) -> Result<(), cosmic_cli::Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| cosmic_cli::Error::Write { path, source }
+    };
+    fs::create_dir_all(out).map_err(failed(out))?;
     let mut bytes = 0;
-    for (name, route) in [("records.jsonl", "/api/v1/dump/records"), ("raw", "/api/v1/dump/raw")] {
+    for (name, route) in [("records.jsonl", "dump/records"), ("raw", "dump/raw")] {
         let path = out.join(name);
-        let failed = |source| Error::File { act: "write", path: path.clone(), source };
-        let mut file = std::fs::File::create(&path).map_err(failed)?;
-        bytes += client.copy(route, &mut file)?;
-        file.flush().map_err(failed)?;
+        let mut answer = client.stream(route)?;
+        let mut file = File::create(&path).map_err(failed(&path))?;
+        bytes += io::copy(&mut answer, &mut file).map_err(failed(&path))?;
+        file.flush().map_err(failed(&path))?;
     }
     output.pair("bytes", &bytes)
 }

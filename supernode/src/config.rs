@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use cosmic_cli::Flags;
 use cosmic_common::address::{Address, ParseAddressError};
 use cosmic_net::Transport;
 use cosmic_runtime::{
     admin,
-    config::{self, Mistakes, Settings, Sources},
+    config::{self, Mistakes, Settings},
     telemetry,
 };
 use serde::{Deserialize, Serialize};
@@ -100,42 +100,12 @@ impl Settings for Config {
     }
 }
 
-/// The settings that have flags of their own.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Flags {
-    /// Settings [default: supernode.toml in the data directory, if it is there]
-    #[arg(long, value_name = "FILE", env = "COSMIC_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// The file that names the network and its bootstrap nodes
-    #[arg(long, value_name = "FILE")]
-    pub network: Option<PathBuf>,
-    /// Where others reach this supernode, TCP and UDP; port 0 takes free ones
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
-    /// Where the admin door is; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub http: Option<String>,
-    /// Any other setting
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
 /// The settings of `flags` over those of the environment, over those of the file.
 ///
 /// # Errors
 /// All [`Mistakes`] at once.
 pub fn load(flags: &Flags, data_dir: &Path) -> Result<Config, Mistakes> {
-    let sources = match &flags.config {
-        Some(file) => Sources::new().file(file),
-        None => Sources::new().file_if_present(data_dir.join(FILE)),
-    };
-    let network = flags.network.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let sources = sources
-        .process_environment()
-        .flag("--network", "network", network)
-        .flag("--listen", "listen", flags.listen.clone())
-        .flag("--http", "admin.listen", flags.http.clone());
-    config::load(&flags.set.iter().fold(sources, |sources, assignment| sources.assignment(assignment)))
+    config::load(&flags.sources(data_dir, FILE, "admin.listen"))
 }
 
 impl Config {

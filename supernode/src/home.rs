@@ -10,7 +10,7 @@ use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_membership::NetworkFile;
 use cosmic_ring::Member;
 use cosmic_runtime::{
-    data_dir::{self, DataDir, Life, Owner},
+    data_dir::{DataDir, Life, Owner},
     random,
 };
 use cosmic_store::Store;
@@ -82,14 +82,6 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] cosmic_store::Error),
-}
-
-/// Where a supernode keeps its data unless told otherwise.
-///
-/// # Errors
-/// If the environment names no home.
-pub fn default_path() -> Result<PathBuf, Error> {
-    Ok(data_dir::default_path(PROGRAM, data_dir::Home::Service)?)
 }
 
 /// What stands in the data directory of a supernode that runs: its files are replaced whole, so they may be read.

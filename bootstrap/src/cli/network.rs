@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Subcommand, ValueEnum};
+use cosmic_cli::{Client, Output};
 use cosmic_common::{
     address::Address,
     id::{OperatorId, PeerId},
@@ -16,7 +17,7 @@ use cosmic_membership::NetworkFile;
 use cosmic_ring::{Door, NetworkConfig};
 use serde_json::json;
 
-use super::{Client, Error, Output};
+use super::{Error, HOUSE};
 use crate::{
     admin::{admission_name, doors},
     change::{self, Change},
@@ -98,12 +99,13 @@ impl From<Admission> for cosmic_ring::Admission {
     }
 }
 
-pub(super) fn carry_out(command: Command, data_dir: &Path, output: &Output) -> Result<(), Error> {
+pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Result<(), Error> {
     let (change, key) = match command {
         Command::Create { admission } => {
             let home = Home::open(data_dir)?;
             let network = home.create_network(admission.into())?;
-            return output.fields(&json!({ "network": network, "peer": home.key().peer_id() }));
+            output.fields(&json!({ "network": network, "peer": home.key().peer_id() }))?;
+            return Ok(());
         }
         Command::Show => return show(data_dir, output),
         Command::Sign { admission, bootstrap, key } => {
@@ -115,28 +117,27 @@ pub(super) fn carry_out(command: Command, data_dir: &Path, output: &Output) -> R
         Command::Remove { operators, key } => (Change::Remove(operators), key),
     };
     let version = sign(change, key.as_deref(), data_dir)?;
-    output.fields(&json!({ "version": version }))
+    Ok(output.fields(&json!({ "version": version }))?)
 }
 
 /// Changes and signs the configuration; the running process takes it over at once, otherwise the next one does.
 fn sign(change: Change, key: Option<&Path>, data_dir: &Path) -> Result<u64, Error> {
     let key = home::network_key(data_dir, key)?;
-    let (place, config) = match Client::find(data_dir) {
-        Ok(client) => {
-            let config = client.bytes("/api/v1/configuration")?;
+    let (place, config) = match running(data_dir)? {
+        Some(client) => {
+            let config = client.record("configuration")?;
             (Place::Process(client), Signed::from_bytes(&config).map_err(Error::Answer)?)
         }
-        Err(Error::NotRunning { .. }) => {
+        None => {
             let home = Home::open(data_dir)?;
             (Place::Files(home), home::configuration(data_dir)?)
         }
-        Err(error) => return Err(error),
     };
     let config: &NetworkConfig = config.unverified();
     let Some(next) = change::apply(config, change, &key)? else { return Ok(config.version) };
     match place {
         Place::Process(client) => {
-            client.put("/api/v1/configuration", next.to_bytes())?;
+            client.put_record("configuration", next.to_bytes())?;
         }
         Place::Files(home) => home.set_configuration(&next)?,
     }
@@ -150,17 +151,24 @@ enum Place {
     Files(Home),
 }
 
-fn show(data_dir: &Path, output: &Output) -> Result<(), Error> {
-    let running = match Client::find(data_dir) {
-        Ok(client) => Some(client.network()?),
-        Err(Error::NotRunning { .. }) => None,
-        Err(error) => return Err(error),
-    };
+/// The process on `data_dir`, if one runs there.
+fn running(data_dir: &Path) -> Result<Option<Client>, Error> {
+    match Client::find(HOUSE, data_dir) {
+        Ok(client) => Ok(Some(client)),
+        Err(cosmic_cli::Error::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Programs get the file that joiners need, people are told more.
+fn show(data_dir: &Path, output: Output) -> Result<(), Error> {
     let config = home::configuration(data_dir)?;
     let config = config.unverified();
-    let from_files = || NetworkFile { network: config.network(), bootstrap: doors(config) };
-    let file = running.unwrap_or_else(from_files);
-    output.network(
+    let file: NetworkFile = match running(data_dir)? {
+        Some(client) => client.get("network")?,
+        None => NetworkFile { network: config.network(), bootstrap: doors(config) },
+    };
+    output.file(
         &file,
         &json!({
             "network": file.network,
@@ -170,5 +178,6 @@ fn show(data_dir: &Path, output: &Output) -> Result<(), Error> {
             "partition_bits": config.partition_bits,
             "bootstrap": file.bootstrap.iter().flat_map(|door| &door.addresses).collect::<Vec<_>>(),
         }),
-    )
+    )?;
+    Ok(())
 }

@@ -6,14 +6,10 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use cosmic_cli::{Client, Error, Output, cell, input, segment};
 use serde_json::{Value, json};
 
-use super::{
-    WaitLevel,
-    client::{Client, Error, segment},
-    output::{Output, cell},
-    text_input,
-};
+use super::Wait;
 
 /// Which document.
 #[derive(Debug, Args)]
@@ -29,25 +25,6 @@ pub(crate) struct Which {
 impl Which {
     fn path(&self) -> String {
         format!("{}/{}", documents(&self.space, &self.collection), segment(&self.id))
-    }
-}
-
-/// How long to wait for how safe.
-#[derive(Debug, Args)]
-pub(crate) struct Wait {
-    /// Return only when the change is this safe
-    #[arg(long, value_name = "LEVEL")]
-    wait: Option<WaitLevel>,
-    /// Give up waiting after this many milliseconds
-    #[arg(long, default_value_t = 30_000)]
-    timeout_ms: u64,
-}
-
-impl Wait {
-    pub(crate) fn query(&self) -> String {
-        self.wait
-            .map(|level| format!("?wait={}&timeout_ms={}", level.name(), self.timeout_ms))
-            .unwrap_or_default()
     }
 }
 
@@ -111,52 +88,54 @@ fn documents(space: &str, collection: &str) -> String {
     format!("spaces/{}/collections/{}/documents", segment(space), segment(collection))
 }
 
-pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Result<(), Error> {
+pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Result<(), Error> {
     match command {
         Command::Put { which, file, wait } => {
-            let value: Value = serde_json::from_str(&text_input(file.as_ref())?)?;
-            stored(&client.put(&format!("{}{}", which.path(), wait.query()), &value)?, out);
+            let answer =
+                client.put(&format!("{}{}", which.path(), wait.query()), &json_input(file.as_ref())?)?;
+            out.show(&answer, stored)
         }
         Command::Patch { which, file, wait } => {
-            let value: Value = serde_json::from_str(&text_input(file.as_ref())?)?;
-            stored(&client.patch(&format!("{}{}", which.path(), wait.query()), &value)?, out);
+            let answer =
+                client.patch(&format!("{}{}", which.path(), wait.query()), &json_input(file.as_ref())?)?;
+            out.show(&answer, stored)
         }
         Command::Get { which } => {
             let answer = client.get(&which.path())?;
-            out.show(&answer, |answer| format!("{:#}", answer.get("value").unwrap_or(&Value::Null)));
+            out.show(&answer, |answer| format!("{:#}", answer.get("value").unwrap_or(&Value::Null)))
         }
         Command::Delete { which } => {
             let answer = client.delete(&which.path())?;
-            out.show(&answer, |_answer| "deleted".to_owned());
+            out.show(&answer, |_answer| "deleted".to_owned())
         }
         Command::List { space, collection, limit, cursor } => {
             let cursor = cursor.map(|cursor| format!("&cursor={}", segment(&cursor))).unwrap_or_default();
             let answer = client.get(&format!("{}?limit={limit}{cursor}", documents(&space, &collection)))?;
-            let columns = [("ID", "id"), ("VERSION", "version"), ("VALUE", "value")];
-            out.table(&answer, "documents", &columns);
+            out.table(&answer, "/documents", &["id", "version", "value"])
         }
-        Command::Watch { space } => watch(client, &space, out)?,
+        Command::Watch { space } => watch(client, &space, out),
         Command::Durability { which } => {
             let answer = client.get(&format!("{}/durability", which.path()))?;
-            out.show(&answer, |answer| cell(answer.get("level")));
+            out.show(&answer, |answer| cell(answer.get("level")))
         }
     }
-    Ok(())
 }
 
-fn stored(answer: &Value, out: &Output) {
-    out.show(answer, |answer| {
-        format!("version {}, {}", cell(answer.get("version")), cell(answer.get("level")))
-    });
+fn json_input(file: Option<&PathBuf>) -> Result<Value, Error> {
+    serde_json::from_str(&input(file)?).map_err(Error::Json)
 }
 
-fn watch(client: &Client, space: &str, out: &Output) -> Result<(), Error> {
+fn stored(answer: &Value) -> String {
+    format!("version {}, {}", cell(answer.get("version")), cell(answer.get("level")))
+}
+
+fn watch(client: &Client, space: &str, out: Output) -> Result<(), Error> {
     let events = client.stream(&format!("events?space={}", segment(space)))?;
     for line in BufReader::new(events).lines() {
         let line = line.map_err(Error::Input)?;
         let Some(data) = line.strip_prefix("data:") else { continue };
         let event: Value = serde_json::from_str(data.trim()).unwrap_or_else(|_error| json!({"raw": data}));
-        out.show(&event, ToString::to_string);
+        out.show(&event, ToString::to_string)?;
     }
     Ok(())
 }

@@ -8,15 +8,11 @@ use std::{
 };
 
 use clap::Subcommand;
+use cosmic_cli::{Client, Error, Output, cell, segment};
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::blocking::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{
-    WaitLevel,
-    client::{Client, Error, segment},
-    output::{Output, cell},
-};
+use super::WaitLevel;
 
 /// How often the level is looked at while a command waits for it.
 const POLL: Duration = Duration::from_millis(100);
@@ -74,7 +70,7 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Result<(), Error> {
+pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Result<(), Error> {
     match command {
         Command::Put { space, path, name, wait, timeout_secs } => {
             let name = name.unwrap_or_else(|| {
@@ -84,28 +80,24 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Resu
             if let Some(level) = wait {
                 answer = wait_for(client, &place(&space, &name), level, Duration::from_secs(timeout_secs))?;
             }
-            out.show(&answer, |answer| format!("{name}: {}", cell(answer.get("level"))));
+            out.show(&answer, |answer| format!("{name}: {}", cell(answer.get("level"))))
         }
-        Command::Get { space, name, output } => get(client, &space, &name, output)?,
+        Command::Get { space, name, output } => get(client, (&space, &name), output, out),
         Command::List { space } => {
-            let columns = [("NAME", "name"), ("BYTES", "bytes"), ("LEVEL", "level")];
-            out.table(&client.get(&format!("spaces/{}/files", segment(&space)))?, "files", &columns);
+            let answer = client.get(&format!("spaces/{}/files", segment(&space)))?;
+            out.table(&answer, "/files", &["name", "bytes", "level"])
         }
-        Command::Remove { space, name, yes } => {
-            if !yes {
-                return Err(Error::Usage(
-                    "this removes the file for all members; add --yes if that is meant",
-                ));
-            }
+        Command::Remove { yes: false, .. } => {
+            Err(Error::Usage("this removes the file for all members; add --yes if that is meant"))
+        }
+        Command::Remove { space, name, yes: true } => {
             let answer = client.delete(&place(&space, &name))?;
-            out.show(&answer, |_answer| format!("{name}: removed"));
+            out.show(&answer, |_answer| format!("{name}: removed"))
         }
         Command::Durability { space, name } => {
-            let answer = client.get(&format!("{}/durability", place(&space, &name)))?;
-            out.show(&answer, |answer| format!("{answer:#}"));
+            out.fields(&client.get(&format!("{}/durability", place(&space, &name)))?)
         }
     }
-    Ok(())
 }
 
 fn place(space: &str, name: &str) -> String {
@@ -125,7 +117,7 @@ fn put(client: &Client, place: &str, path: &Path) -> Result<Value, Error> {
     let file = File::open(path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
     let bar = progress(bytes);
-    let answer = client.upload(place, Body::sized(bar.wrap_read(file), bytes));
+    let answer = client.upload(place, bar.wrap_read(file), bytes);
     bar.finish_and_clear();
     answer
 }
@@ -137,14 +129,14 @@ fn wait_for(client: &Client, place: &str, level: WaitLevel, within: Duration) ->
     let rank = |name: &str| order.iter().position(|known| *known == name);
     let bar = progress(0);
     loop {
-        let answer = client.get(&format!("{place}/durability"))?;
+        let answer = client.get::<Value>(&format!("{place}/durability"))?;
         let reached = answer.get("level").and_then(Value::as_str).and_then(rank);
         if reached >= rank(level.name()) {
             bar.finish_and_clear();
             return Ok(answer);
         }
         if start.elapsed() > within {
-            return Err(Error::Usage(
+            return Err(Error::TooSlow(
                 "the file is stored here, but not as safe as asked within the time; it goes on",
             ));
         }
@@ -155,19 +147,24 @@ fn wait_for(client: &Client, place: &str, level: WaitLevel, within: Duration) ->
     }
 }
 
-fn get(client: &Client, space: &str, name: &str, output: Option<PathBuf>) -> Result<(), Error> {
+fn get(
+    client: &Client,
+    (space, name): (&str, &str),
+    output: Option<PathBuf>,
+    out: Output,
+) -> Result<(), Error> {
     let mut answer = client.stream(&place(space, name))?;
-    let bar = progress(answer.content_length().unwrap_or_default());
+    let bar = progress(answer.bytes().unwrap_or_default());
     let path = output.unwrap_or_else(|| PathBuf::from(name.rsplit('/').next().unwrap_or(name)));
     let failed = |source| Error::Write { path: path.clone(), source };
-    let copied = if path.as_os_str() == "-" {
-        io::copy(&mut bar.wrap_read(&mut answer), &mut io::stdout().lock()).map_err(failed)
-    } else {
-        let mut file = File::create(&path).map_err(failed)?;
-        let copied = io::copy(&mut bar.wrap_read(&mut answer), &mut file).map_err(failed);
-        file.flush().map_err(failed)?;
-        copied
-    };
+    if path.as_os_str() == "-" {
+        io::copy(&mut bar.wrap_read(&mut answer), &mut io::stdout().lock()).map_err(Error::Output)?;
+        bar.finish_and_clear();
+        return Ok(());
+    }
+    let mut file = File::create(&path).map_err(failed)?;
+    let bytes = io::copy(&mut bar.wrap_read(&mut answer), &mut file).map_err(failed)?;
+    file.flush().map_err(failed)?;
     bar.finish_and_clear();
-    copied.map(|_bytes| ())
+    out.show(&json!({"path": path, "bytes": bytes}), |_answer| format!("{}: {bytes} bytes", path.display()))
 }

@@ -2,14 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use cosmic_cli::{Client, Error, Output, cell, input, segment};
 use serde_json::json;
-
-use super::{
-    client::{Client, Error, segment},
-    output::{Output, cell},
-    text_input,
-};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -30,9 +25,9 @@ pub(crate) enum Command {
     Invite {
         /// The space
         space: String,
-        /// What the invited may do: viewer, editor or admin
+        /// What the invited may do
         #[arg(long, default_value = "editor")]
-        role: String,
+        role: InviteRole,
         /// The ticket ends after this many seconds
         #[arg(long)]
         expires_secs: Option<u64>,
@@ -57,44 +52,52 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Result<(), Error> {
+/// What an invited device may do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum InviteRole {
+    /// Read
+    Viewer,
+    /// Read and write
+    Editor,
+    /// Read, write and invite
+    Admin,
+}
+
+pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Result<(), Error> {
     match command {
         Command::Create { name } => {
             let answer = client.post("spaces", &json!({"name": name}))?;
-            out.show(&answer, |answer| format!("created space {}", cell(answer.get("space"))));
+            out.show(&answer, |answer| format!("created space {}", cell(answer.get("space"))))
         }
         Command::List => {
-            let columns =
-                [("SPACE", "space"), ("NAME", "name"), ("DOCUMENTS", "documents"), ("LEVEL", "level")];
-            out.table(&client.get("spaces")?, "spaces", &columns);
+            out.table(&client.get("spaces")?, "/spaces", &["space", "name", "documents", "level"])
         }
-        Command::Show { space } => {
-            let answer = client.get(&format!("spaces/{}", segment(&space)))?;
-            out.show(&answer, |answer| format!("{answer:#}"));
-        }
+        Command::Show { space } => out.fields(&client.get(&place(&space))?),
         Command::Invite { space, role, expires_secs } => {
+            let role = role.to_possible_value().map(|role| role.get_name().to_owned());
             let body = json!({"role": role, "expires_secs": expires_secs});
-            let answer = client.post(&format!("spaces/{}/invites", segment(&space)), &body)?;
-            out.show(&answer, |answer| cell(answer.get("ticket")));
+            let answer = client.post(&format!("{}/invites", place(&space)), &body)?;
+            out.show(&answer, |answer| cell(answer.get("ticket")))
         }
         Command::Join { file } => {
-            let ticket = text_input(file.as_ref())?;
+            let ticket = input(file.as_ref())?;
             let answer = client.post("spaces/join", &json!({"ticket": ticket.trim()}))?;
-            out.show(&answer, |answer| format!("joined space {}", cell(answer.get("space"))));
+            out.show(&answer, |answer| format!("joined space {}", cell(answer.get("space"))))
         }
         Command::Members { space } => {
-            let columns = [("WRITER", "writer"), ("ROLE", "role"), ("THIS DEVICE", "this_device")];
-            out.table(&client.get(&format!("spaces/{}/members", segment(&space)))?, "members", &columns);
+            let answer = client.get(&format!("{}/members", place(&space)))?;
+            out.table(&answer, "/members", &["writer", "role", "this_device"])
         }
-        Command::Leave { space, yes } => {
-            if !yes {
-                return Err(Error::Usage(
-                    "leaving deletes this device's copy of the space; add --yes if that is meant",
-                ));
-            }
-            let answer = client.delete(&format!("spaces/{}", segment(&space)))?;
-            out.show(&answer, |_answer| "this device has forgotten the space".to_owned());
+        Command::Leave { yes: false, .. } => {
+            Err(Error::Usage("leaving deletes this device's copy of the space; add --yes if that is meant"))
+        }
+        Command::Leave { space, yes: true } => {
+            let answer = client.delete(&place(&space))?;
+            out.show(&answer, |_answer| "this device has forgotten the space".to_owned())
         }
     }
-    Ok(())
+}
+
+fn place(space: &str) -> String {
+    format!("spaces/{}", segment(space))
 }

@@ -1,33 +1,69 @@
 //! Commands about the node as a whole: status, doctor, peers, identity, network, export, cache.
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
 
-use super::{
-    Command, NetworkState,
-    client::{Client, Error},
-    output::{Output, cell},
-};
+use clap::{Subcommand, ValueEnum};
+use cosmic_cli::{Client, Error, Output, cell};
+use serde_json::json;
 
-pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Result<(), Error> {
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What the node does and whom it is connected to
+    Status,
+    /// What works, what does not, and why
+    Doctor,
+    /// Who this device is
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Peers this node is connected to
+    Peers,
+    /// Go online, or stay offline until told otherwise
+    Network {
+        /// Which of the two
+        state: NetworkState,
+    },
+    /// Write all documents and files of a space in the clear into a directory
+    Export {
+        /// The space (its id or a beginning of it)
+        space: String,
+        /// The directory, made if it is not there; holds `documents.jsonl` and `files`
+        directory: PathBuf,
+    },
+    /// The cache of sealed chunks of files
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum NetworkState {
+    /// Connect to supernodes and devices
+    Online,
+    /// Keep to this device until told otherwise
+    Offline,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// The device's id, and the same as a DID
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Forget cached chunks that are safe at supernodes
+    Clear,
+}
+
+pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Result<(), Error> {
     match command {
-        Command::Status => out.show(&client.get("status")?, |answer| format!("{answer:#}")),
-        Command::Doctor => {
-            let columns = [("CHECK", "check"), ("STATE", "state"), ("WHY, AND WHAT TO DO", "reason")];
-            out.table(&client.get("doctor")?, "checks", &columns);
-        }
-        Command::Peers => {
-            let columns = [("PEER", "peer"), ("ROLE", "role"), ("ADDRESS", "address")];
-            out.table(&client.get("peers")?, "peers", &columns);
-        }
-        Command::Identity(_show) => {
-            out.show(&client.get("identity")?, |answer| {
-                format!("{}\n{}", cell(answer.get("peer")), cell(answer.get("did")))
-            });
-        }
+        Command::Status => out.fields(&client.get("status")?),
+        Command::Doctor => out.table(&client.get("doctor")?, "/checks", &["check", "state", "reason"]),
+        Command::Peers => out.table(&client.get("peers")?, "/peers", &["peer", "role", "zone"]),
+        Command::Identity(IdentityCommand::Show) => out.fields(&client.get("identity")?),
         Command::Network { state } => {
             let online = matches!(state, NetworkState::Online);
             let answer = client.put("network", &json!({"online": online}))?;
-            out.show(&answer, |_answer| if online { "online" } else { "offline" }.to_owned());
+            out.show(&answer, |_answer| if online { "online" } else { "offline" }.to_owned())
         }
         Command::Export { space, directory } => {
             let directory = std::path::absolute(&directory)
@@ -35,14 +71,11 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: &Output) -> Resu
             let answer = client.post("export", &json!({"space": space, "directory": directory}))?;
             out.show(&answer, |answer| {
                 format!("{} documents, {} files", cell(answer.get("documents")), cell(answer.get("files")))
-            });
+            })
         }
-        Command::Cache(_clear) => {
+        Command::Cache(CacheCommand::Clear) => {
             let answer = client.post("cache/clear", &json!({}))?;
-            out.show(&answer, |answer| format!("{} bytes freed", cell(answer.get("freed_bytes"))));
+            out.show(&answer, |answer| format!("{} bytes freed", cell(answer.get("freed_bytes"))))
         }
-        // The rest is carried out without a running node, or by its own module.
-        _ => out.show(&Value::Null, |_value| String::new()),
     }
-    Ok(())
 }

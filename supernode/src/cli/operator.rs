@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use cosmic_cli::{Client, Output};
 use cosmic_common::{address::Address, id::PeerId, record::Record as _};
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_ring::{Consent, Label, Member, State};
 use cosmic_runtime::clock::Clock;
 
-use super::{Error, client::Client, output::Output};
+use super::{Error, HOUSE};
 use crate::{home, home::Home, key_file};
 
 #[derive(Debug, Subcommand)]
@@ -60,10 +61,10 @@ pub(super) struct Sign {
     peer: Option<PeerId>,
 }
 
-pub(super) fn carry_out(command: Command, data_dir: &Path, output: &Output) -> Result<(), Error> {
+pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Result<(), Error> {
     match command {
-        Command::Create { key } => output.pair("operator", &key_file::create(&key)?.operator_id()),
-        Command::Show { key } => output.pair("operator", &key_file::read(&key)?.operator_id()),
+        Command::Create { key } => output.pair("operator", &key_file::create(&key)?.operator_id())?,
+        Command::Show { key } => output.pair("operator", &key_file::read(&key)?.operator_id())?,
         Command::Sign(sign) => {
             let operator = key_file::read(&sign.key)?;
             let record = change(data_dir, sign.peer, |peer, network, before| {
@@ -88,26 +89,27 @@ pub(super) fn carry_out(command: Command, data_dir: &Path, output: &Output) -> R
                 member.check()?;
                 Ok(Signed::sign(member, &operator))
             })?;
-            output.pair("peer", &record.unverified().peer)
+            output.pair("peer", &record.unverified().peer)?;
         }
         Command::Lost { key, yes } => {
             if !yes {
-                return Err(Error::Usage(
+                return Err(Error::usage(
                     "this cannot be taken back while others repair what was lost; say --yes",
                 ));
             }
             let operator = key_file::read(&key)?;
             let record = change(data_dir, None, |_peer, _network, before| {
                 let Some(before) = before else {
-                    return Err(Error::Usage("nothing was signed about this supernode yet"));
+                    return Err(Error::usage("nothing was signed about this supernode yet"));
                 };
                 let sequence = following(Some(before), Clock::system().now().unix_ms());
                 let member = Member { state: State::Lost, sequence, ..before.clone() };
                 Ok(Signed::sign(member, &operator))
             })?;
-            output.pair("peer", &record.unverified().peer)
+            output.pair("peer", &record.unverified().peer)?;
         }
     }
+    Ok(())
 }
 
 /// The number after that of the record before; the time, so that it also follows on records that were lost.
@@ -123,7 +125,7 @@ fn change(
 ) -> Result<Signed<Member>, Error> {
     let check = |peer: PeerId| match expected {
         Some(expected) if expected != peer => {
-            Err(Error::Usage("this data directory belongs to another supernode than --peer"))
+            Err(Error::usage("this data directory belongs to another supernode than --peer"))
         }
         _ => Ok(()),
     };
@@ -137,11 +139,11 @@ fn change(
             Ok(record)
         }
         Err(home::Error::Directory(cosmic_runtime::Error::DataDirInUse { .. })) => {
-            let client = Client::find(data_dir)?;
+            let client = Client::find(HOUSE, data_dir)?;
             let seen = home::Seen::read(data_dir)?;
             check(seen.key.peer_id())?;
             let record = sign(&seen.key, seen.network.network, seen.member.as_ref().map(Signed::unverified))?;
-            client.put_bytes("/api/v1/member", record.to_bytes())?;
+            client.put_record("member", record.to_bytes())?;
             Ok(record)
         }
         Err(error) => Err(error.into()),
