@@ -2,6 +2,7 @@
 
 use std::{env, process::Command};
 
+#[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 fn main() {
     println!("cargo::rerun-if-env-changed=COSMIC_COMMIT");
     // Only a change of branch: a build per commit would make everybody wait.
