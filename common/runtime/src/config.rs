@@ -45,6 +45,8 @@ pub struct Sources {
     environment: Vec<(String, OsString)>,
     not_settings: Vec<String>,
     flags: Vec<Flag>,
+    /// The names of the flags there are, and their keys: who writes `http` may mean `admin.listen`.
+    words: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,18 +104,22 @@ impl Sources {
 
     /// Sets `key` to `text`, if the flag `name` was given.
     #[must_use]
-    pub fn flag(mut self, name: impl Into<String>, key: impl Into<String>, text: Option<String>) -> Self {
-        if let Some(text) = text {
-            self.flags.push(Flag { name: name.into(), key: key.into(), text });
-        }
-        self
+    pub fn flag(mut self, name: &str, key: &str, text: Option<String>) -> Self {
+        self.words.push((name.trim_start_matches('-').to_owned(), key.to_owned()));
+        self.set(name, key, text)
     }
 
     /// Sets what `--set KEY=VALUE` names; without `=` the value is empty.
     #[must_use]
     pub fn assignment(self, assignment: &str) -> Self {
         let (key, text) = assignment.split_once('=').unwrap_or((assignment, ""));
-        self.flag(format!("--set {}", key.trim()), key.trim(), Some(text.trim().to_owned()))
+        self.set(&format!("--set {}", key.trim()), key.trim(), Some(text.trim().to_owned()))
+    }
+
+    fn set(mut self, name: &str, key: &str, text: Option<String>) -> Self {
+        let flag = |text| Flag { name: name.to_owned(), key: key.to_owned(), text };
+        self.flags.extend(text.map(flag));
+        self
     }
 }
 
@@ -131,7 +137,7 @@ pub struct Key {
 /// All settings of `T`.
 #[must_use]
 pub fn keys<T: Settings>() -> Vec<Key> {
-    Keys::of::<T>().list()
+    Keys::of::<T>(&[]).list()
 }
 
 /// The settings of `sources` on top of the defaults.
@@ -139,7 +145,7 @@ pub fn keys<T: Settings>() -> Vec<Key> {
 /// # Errors
 /// All [`Mistakes`] of all sources.
 pub fn load<T: Settings>(sources: &Sources) -> Result<T, Mistakes> {
-    let mut loading = Loading::<T>::new();
+    let mut loading = Loading::<T>::new(&sources.words);
     if let Some(path) = &sources.file {
         loading.file(path, sources.file_is_required);
     }
@@ -165,8 +171,8 @@ struct Loading<T> {
 }
 
 impl<T: Settings> Loading<T> {
-    fn new() -> Self {
-        let keys = Keys::of::<T>();
+    fn new(words: &[(String, String)]) -> Self {
+        let keys = Keys::of::<T>(words);
         Self {
             settings: keys.defaults().clone(),
             keys,

@@ -56,7 +56,12 @@ async fn every_mistake_is_told_in_one_sentence() {
         let key = if *program == "cosmic-node" { "http" } else { "admin.listen" };
         refused(program, place, &["--set", &format!("{key}={address}")], (FAILED, &words)).await;
         refused(program, place, &["--set", "listn=1"], (CONFIGURATION, "did you mean listen?")).await;
+        let word =
+            if *program == "cosmic-node" { "did you mean http?" } else { "did you mean admin.listen?" };
+        refused(program, place, &["--set", "htp=1"], (CONFIGURATION, word)).await;
         refused(program, Path::new("/proc/nowhere"), &[], (FAILED, "/proc/nowhere")).await;
+        let below_a_file = directory.path().join("network.json").join("data");
+        refused(program, &below_a_file, &[], (FAILED, "cannot create the data directory")).await;
         fs::write(place.join("format"), format!("{program} 999\n")).unwrap();
         refused(program, place, &[], (FAILED, "has data format 999")).await;
     }

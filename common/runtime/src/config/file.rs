@@ -25,7 +25,8 @@ pub(super) fn read(path: &Path, required: bool, keys: &Keys, mistakes: &mut Mist
     let whole = Origin::File { path: path.to_owned(), line: 0 };
     let text = match read_bounded(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return Vec::new(),
+        // Whoever opens the data directory says better why nothing can be seen in it.
+        Err(_error) if !required && fs::symlink_metadata(path).is_err() => return Vec::new(),
         Err(error) => {
             mistakes.add(whole, "", Problem::Unreadable(Arc::new(error)));
             return Vec::new();

@@ -12,10 +12,12 @@ const NEAR_FRACTION: usize = 3;
 pub(super) struct Keys {
     defaults: Value,
     leaves: Vec<String>,
+    /// What else a key may be called by mistake, and the key.
+    words: Vec<(String, String)>,
 }
 
 impl Keys {
-    pub(super) fn of<T: Settings>() -> Self {
+    pub(super) fn of<T: Settings>(words: &[(String, String)]) -> Self {
         #[expect(
             clippy::expect_used,
             reason = "settings are plain structs; a test of each house loads its own"
@@ -24,7 +26,7 @@ impl Keys {
             serde_json::to_value(T::default()).expect("the default settings can be written as JSON");
         let mut leaves = Vec::new();
         collect(&defaults, "", &mut leaves);
-        Self { defaults, leaves }
+        Self { defaults, leaves, words: words.to_vec() }
     }
 
     pub(super) const fn defaults(&self) -> &Value {
@@ -77,11 +79,9 @@ impl Keys {
         show: impl Fn(&str) -> String,
         distance: impl Fn(&str) -> usize,
     ) -> Option<String> {
-        let (distance, leaf) = self
-            .leaves
-            .iter()
-            .map(|leaf| (distance(leaf), leaf))
-            .min_by_key(|(distance, _leaf)| *distance)?;
+        let leaves = self.leaves.iter().map(|leaf| (distance(leaf), leaf));
+        let words = self.words.iter().map(|(word, leaf)| (distance(word), leaf));
+        let (distance, leaf) = leaves.chain(words).min_by_key(|(distance, _leaf)| *distance)?;
         (distance <= NEAR_EDITS.max(length / NEAR_FRACTION)).then(|| show(leaf))
     }
 }

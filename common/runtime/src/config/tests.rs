@@ -188,3 +188,27 @@ fn distances_are_those_of_levenshtein() {
         assert_eq!(keys::edits(right, left), distance);
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_there_is_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("house.toml");
+    assert_eq!(load::<House>(&Sources::new().file_if_present(&below)).unwrap(), House::default());
+    assert!(load::<House>(&Sources::new().file(&below)).is_err());
+    // What is there and cannot be read is a mistake, wherever it lies.
+    assert!(load::<House>(&Sources::new().file_if_present(folder.path())).is_err());
+}
+
+#[test]
+fn who_writes_the_name_of_a_flag_is_told_its_key() {
+    let sources = |wrong: &str| Sources::new().flag("--http", "admin.listen", None).assignment(wrong);
+    for wrong in ["htp=1", "http=1"] {
+        let told = told(&sources(wrong));
+        assert!(told.iter().all(|told| told.ends_with("did you mean admin.listen?")), "{told:?}");
+    }
+    let variables = environment(&[("COSMIC_HTTP", "x")]);
+    let told = told(&Sources::new().flag("--http", "admin.listen", None).environment(variables));
+    assert!(told.iter().all(|told| told.ends_with("did you mean COSMIC_ADMIN_LISTEN?")), "{told:?}");
+}
