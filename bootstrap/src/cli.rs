@@ -107,6 +107,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
 /// One thread serves hundreds of supernodes, and idle threads would take memory.
 fn run(flags: &Flags, data_dir: &Path) -> Result<(), Error> {
     let config = config::load(flags, data_dir)?;
+    flags.follow_stdin()?;
     telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,9 +1,14 @@
 //! `cosmic-loadtest`: the demo, a network to play with, and the benchmarks.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use cosmic_loadtest::{bench, demo, up};
+use cosmic_runtime::{exit::sentence, shutdown::Signals};
+use serde_json::Value;
+
+/// What a shell says of a process that SIGINT ended.
+const INTERRUPTED: u8 = 130;
 
 /// Real networks of real processes on this machine.
 #[derive(Debug, Parser)]
@@ -17,11 +22,11 @@ struct Arguments {
 enum Command {
     /// Two devices, one bootstrap node, six supernodes, and a file that survives three of them
     Demo {
-        /// The file to share (default: 64 MiB of random bytes)
+        /// The file to share [default: 64 MiB of random bytes]
         #[arg(long)]
         file: Option<PathBuf>,
-        /// Write the time of every step into this file
-        #[arg(long)]
+        /// Write the time of every step into this file, as JSON
+        #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
         /// Keep the temporary directory
         #[arg(long)]
@@ -32,6 +37,9 @@ enum Command {
         /// How many supernodes
         #[arg(long, default_value_t = 3)]
         supernodes: usize,
+        /// Say where everything is as one line of JSON, for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Measure one thing with real processes
     Bench {
@@ -50,49 +58,72 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         samples: usize,
     },
+    /// Print a completion script
+    Completions(cosmic_cli::Completions),
+}
+
+impl Command {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Demo { .. } => "demo",
+            Self::Up { .. } => "up",
+            Self::Bench { .. } => "bench",
+            Self::Completions(_) => "completions",
+        }
+    }
 }
 
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a command line tells errors on standard error")]
 async fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Demo { file, json, keep } => {
-            demo::run(&demo::Options { file, json, keep }).await.map_err(|error| ("demo", describe(&error)))
+    let command = Arguments::parse().command;
+    let name = command.name();
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("{name}: cannot listen for signals: {error}");
+            return ExitCode::FAILURE;
         }
-        Command::Up { supernodes } => up::run(supernodes).await.map_err(|error| ("up", describe(&error))),
-        Command::Bench { name, json, mib, documents, samples } => {
-            bench::run(name, &bench::Options { mib, documents, samples })
-                .await
-                .map(|result| show(&result, json))
-                .map_err(|error| ("bench", describe(&error)))
+    };
+    // `up` ends in order when it is asked to; of what others were doing nothing is kept, and its processes are killed.
+    let result = if let Command::Up { supernodes, json } = command {
+        up::run(supernodes, json, signals.next()).await.map_err(Into::into)
+    } else {
+        tokio::select! {
+            result = carry_out(command) => result,
+            () = signals.next() => {
+                eprintln!("{name}: stopped, and with it every process it had started");
+                return INTERRUPTED.into();
+            }
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err((what, error)) => {
-            eprintln!("{what}: {error}");
+        Err(error) => {
+            eprintln!("{name}: {}", sentence(&*error));
             ExitCode::FAILURE
         }
     }
 }
 
+async fn carry_out(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Demo { file, json, keep } => demo::run(&demo::Options { file, json, keep }).await?,
+        Command::Bench { name, json, mib, documents, samples } => {
+            show(&bench::run(name, &bench::Options { mib, documents, samples }).await?, json);
+        }
+        Command::Completions(completions) => completions.print::<Arguments>("cosmic-loadtest")?,
+        Command::Up { .. } => {}
+    }
+    Ok(())
+}
+
 /// The result of a benchmark, whole or figure by figure.
 #[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
-fn show(result: &serde_json::Value, json: bool) {
-    let figures = result.get("figures").and_then(serde_json::Value::as_object);
+fn show(result: &Value, json: bool) {
+    let figures = result.get("figures").and_then(Value::as_object);
     match figures {
         Some(figures) if !json => figures.iter().for_each(|(name, value)| println!("{name:<36} {value}")),
         _ => println!("{result}"),
     }
-}
-
-/// An error and its causes in one sentence.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

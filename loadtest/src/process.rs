@@ -181,7 +181,9 @@ impl Process {
             .arg("--data-dir")
             .arg(directory)
             .args(arguments)
-            .stdin(Stdio::null())
+            // The pipe is never written to. It ends with this process, however that dies, and the child with it.
+            .arg("--until-stdin-ends")
+            .stdin(Stdio::piped())
             .stdout(log)
             .stderr(log_again)
             .kill_on_drop(true)

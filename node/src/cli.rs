@@ -149,6 +149,7 @@ fn init(data_dir: &Path, output: Output) -> Result<(), Error> {
 
 fn run(flags: &config::Flags, data_dir: &Path) -> Result<(), Error> {
     let config = config::load(flags, data_dir)?;
+    flags.common.follow_stdin()?;
     // The CRDT library logs the structure of documents: never, whatever the filter says.
     let filter = format!("{},loro=off,loro_internal=off", config.log.filter);
     telemetry::init(&telemetry::Config { filter, ..config.log.clone() })?;

@@ -71,7 +71,7 @@ impl Config {
 #[derive(Debug, Default, Args)]
 pub struct Flags {
     #[command(flatten)]
-    common: cosmic_cli::Flags,
+    pub(crate) common: cosmic_cli::Flags,
     /// Start offline
     #[arg(long)]
     offline: bool,

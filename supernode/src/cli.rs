@@ -157,6 +157,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
 
 fn run(flags: &Flags, data_dir: &Path) -> Result<(), Error> {
     let config = config::load(flags, data_dir)?;
+    flags.follow_stdin()?;
     telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

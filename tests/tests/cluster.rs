@@ -9,6 +9,7 @@ mod cluster {
     mod files;
     mod full;
     mod kills;
+    mod leftovers;
     mod mistakes;
     mod notes;
     mod promises;

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cosmic_runtime::config::Sources;
+use cosmic_runtime::{config::Sources, shutdown};
+
+use crate::Error;
 
 /// The settings that have flags of their own.
 #[derive(Debug, Clone, Default, Args)]
@@ -23,9 +25,20 @@ pub struct Flags {
     /// Any other setting, such as log.format=json; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Stop when standard input ends, for programs that start this one as their child: it never outlives them
+    #[arg(long)]
+    pub until_stdin_ends: bool,
 }
 
 impl Flags {
+    /// Begins to watch standard input, if that was asked for.
+    ///
+    /// # Errors
+    /// If the operating system gives no thread for it.
+    pub fn follow_stdin(&self) -> Result<(), Error> {
+        if self.until_stdin_ends { shutdown::follow_stdin().map_err(Error::Threads) } else { Ok(()) }
+    }
+
     /// These flags over the environment, over the file named or `file` in `data_dir`. `http` is the key of `--http`.
     #[must_use]
     pub fn sources(&self, data_dir: &Path, file: &str, http: &str) -> Sources {

@@ -1,7 +1,8 @@
 //! One token that tells everyone to stop, and the signals that pull it.
 
-use std::io;
+use std::{io, thread};
 
+use rustix::process::{Signal as Word, getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,22 @@ impl Shutdown {
             done = work => Some(done),
         }
     }
+}
+
+/// Asks this process to stop, as a service manager would, once its standard input has ended: whoever started it with a
+/// pipe there is gone then, however he died.
+///
+/// # Errors
+/// If the operating system gives no thread.
+pub fn follow_stdin() -> io::Result<()> {
+    let watch = || {
+        let read = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        tracing::info!(?read, "standard input has ended");
+        if let Err(error) = kill_process(getpid(), Word::TERM) {
+            tracing::error!(%error, "this process cannot ask itself to stop");
+        }
+    };
+    thread::Builder::new().name("stdin".to_owned()).spawn(watch).map(|_thread| ())
 }
 
 /// The signals by which a person or a service manager asks a process to stop.
