@@ -50,6 +50,8 @@ pub(crate) enum Command {
     File(file::Command),
     #[command(flatten)]
     Whole(whole::Command),
+    /// Print the OpenAPI document of the HTTP API, which a running node serves at /api/v1/openapi.json
+    Openapi,
     /// Print a completion script
     Completions(Completions),
 }
@@ -137,6 +139,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Doc(command) => document::carry_out(command, &running()?, output)?,
         Command::File(command) => file::carry_out(command, &running()?, output)?,
         Command::Whole(command) => whole::carry_out(command, &running()?, output)?,
+        Command::Openapi => output.show(&crate::api::openapi(), |document| format!("{document:#}"))?,
         Command::Completions(completions) => completions.print::<Arguments>(PROGRAM)?,
     }
     Ok(())

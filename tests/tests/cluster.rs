@@ -12,6 +12,7 @@ mod cluster {
     mod leftovers;
     mod mistakes;
     mod notes;
+    mod openapi;
     mod promises;
     mod tampering;
 }

@@ -105,6 +105,44 @@ fn is_own_host(headers: &HeaderMap, names: &[String]) -> bool {
         .is_none_or(|origin| origin.is_some_and(|from| from.eq_ignore_ascii_case(authority.as_str())))
 }
 
+/// How much of a refusal in plain text is kept as its detail; they are short.
+const REFUSAL_MAX_BYTES: usize = 4096;
+
+/// Answers with a [`Problem`] also where a request does not even reach `router`'s own code: an unknown path or method,
+/// a body or parameter that cannot be read.
+pub fn problems_only(router: Router) -> Router {
+    let nowhere = || async { StatusCode::NOT_FOUND };
+    router.fallback(nowhere).layer(middleware::map_response(as_problem))
+}
+
+async fn as_problem(answer: Response) -> Response {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    let told = kind.is_some_and(|kind| kind == PROBLEM);
+    if !answer.status().is_client_error() || told {
+        return answer;
+    }
+    let (parts, body) = answer.into_parts();
+    let (status, code, title) = match parts.status {
+        StatusCode::NOT_FOUND => (parts.status, "no-route", "there is nothing at this path"),
+        StatusCode::METHOD_NOT_ALLOWED => (parts.status, "method", "this path does not know this method"),
+        StatusCode::PAYLOAD_TOO_LARGE => (parts.status, "too-large", "this is too large"),
+        // Why a body cannot be read (400, 415, 422 of the framework) matters to a person only.
+        _ => (StatusCode::BAD_REQUEST, "request", "the request cannot be understood"),
+    };
+    let problem = Problem::new(status, code, title);
+    let allowed = parts.headers.get(header::ALLOW).map(|methods| (header::ALLOW, methods.clone()));
+    let allowed: HeaderMap = allowed.into_iter().collect();
+    match axum::body::to_bytes(body, REFUSAL_MAX_BYTES).await {
+        Ok(text) if !text.is_empty() => {
+            (allowed, problem.detail(String::from_utf8_lossy(&text))).into_response()
+        }
+        _ => (allowed, problem).into_response(),
+    }
+}
+
+/// The media type of a [`Problem`].
+const PROBLEM: &str = "application/problem+json";
+
 /// An error as programs read it: `application/problem+json` (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -147,7 +185,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(self)).into_response()
+        (status, [(header::CONTENT_TYPE, PROBLEM)], Json(self)).into_response()
     }
 }
 

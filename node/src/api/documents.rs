@@ -12,7 +12,7 @@ use cosmic_common::id::{SpaceId, base32};
 use cosmic_custody::level::Level;
 use cosmic_runtime::random;
 use rusqlite::{OptionalExtension as _, params};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Value, json};
 
 use super::durability;
@@ -23,17 +23,26 @@ use crate::{
 };
 
 /// Documents of a page if the app does not say.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 /// The largest page.
-const PAGE_MAX: u32 = 1000;
+pub(super) const PAGE_MAX: u32 = 1000;
 /// Documents of one batch.
-const BATCH_MAX: usize = 10_000;
+pub(super) const BATCH_MAX: usize = 10_000;
+/// How long an answer waits for a level if the app does not say.
+pub(super) const PATIENCE_MS: u64 = 30_000;
 
 /// How safe a change must be before the answer comes.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Wait {
-    wait: Option<String>,
+    #[serde(default, deserialize_with = "level")]
+    wait: Option<Level>,
     timeout_ms: Option<u64>,
+}
+
+fn level<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Level>, D::Error> {
+    let name = String::deserialize(text)?;
+    let unknown = || format!("there is no level {name:?}; use local, accepted, replicated or durable");
+    Level::named(&name).map(Some).ok_or_else(|| D::Error::custom(unknown()))
 }
 
 type Which = Path<(String, String, String)>;
@@ -59,33 +68,29 @@ pub(super) async fn read(
     Ok(with_version(&version, Json(json!({"value": value, "version": version}))))
 }
 
-pub(super) async fn replace(
-    State(node): State<Node>,
-    Path(which): Which,
-    Query(wait): Query<Wait>,
-    headers: HeaderMap,
-    Json(value): Json<Value>,
-) -> Result<Response, Error> {
-    change(&node, which, Change::Put(value), &wait, expected(&headers)).await
+/// A change of one document: which, how long to wait, and under which condition.
+type Request = (State<Node>, Which, Query<Wait>, HeaderMap);
+
+pub(super) async fn replace(request: Request, Json(value): Json<Value>) -> Result<Response, Error> {
+    change_one(request, Change::Put(value)).await
 }
 
-pub(super) async fn patch(
-    State(node): State<Node>,
-    Path(which): Which,
-    Query(wait): Query<Wait>,
-    headers: HeaderMap,
-    Json(value): Json<Value>,
-) -> Result<Response, Error> {
-    change(&node, which, Change::Patch(value), &wait, expected(&headers)).await
+pub(super) async fn patch(request: Request, Json(value): Json<Value>) -> Result<Response, Error> {
+    change_one(request, Change::Patch(value)).await
 }
 
 pub(super) async fn remove(
-    State(node): State<Node>,
-    Path(which): Which,
-    Query(wait): Query<Wait>,
+    node: State<Node>,
+    which: Which,
+    wait: Query<Wait>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    change(&node, which, Change::Delete, &wait, expected(&headers)).await
+    change_one((node, which, wait, headers), Change::Delete).await
+}
+
+async fn change_one(request: Request, kind: Change) -> Result<Response, Error> {
+    let (State(node), Path(which), Query(wait), headers) = request;
+    change(&node, which, kind, &wait, expected(&headers)).await
 }
 
 pub(super) async fn create(
@@ -155,7 +160,7 @@ async fn change(
         })
         .await?;
     let level = wait_for(node, space, (&collection, &id), wait).await?;
-    let status = if existed { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if existed || deleted { StatusCode::OK } else { StatusCode::CREATED };
     let body = json!({"id": id, "version": version, "level": level.name(), "deleted": deleted});
     Ok(with_version(&version, (status, Json(body))))
 }
@@ -166,8 +171,8 @@ async fn wait_for(
     (collection, id): (&str, &str),
     wait: &Wait,
 ) -> Result<Level, Error> {
-    let Some(wanted) = wait.wait.as_deref().and_then(Level::named) else { return Ok(Level::Local) };
-    let patience = Duration::from_millis(wait.timeout_ms.unwrap_or(30_000));
+    let Some(wanted) = wait.wait else { return Ok(Level::Local) };
+    let patience = Duration::from_millis(wait.timeout_ms.unwrap_or(PATIENCE_MS));
     let mut events = node.context.events.subscribe();
     let reached = node.clock().timeout(patience, async {
         loop {

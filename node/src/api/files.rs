@@ -11,7 +11,7 @@ use cosmic_custody::level::Level;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::durability;
+use super::{durability, problems};
 use crate::{
     error::Error,
     files::{rows, transfer},
@@ -47,7 +47,7 @@ pub(super) async fn read(
         Some(Some(wanted)) => wanted,
         Some(None) => {
             let all = format!("bytes */{bytes}");
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)]).into_response());
+            return Ok(([(header::CONTENT_RANGE, all)], problems::no_range(bytes)).into_response());
         }
     };
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };

@@ -87,7 +87,7 @@ pub(super) async fn peers(State(node): State<Node>) -> Result<Json<Value>, Error
         .into_iter()
         .map(|peer| {
             let supernode = gateways.iter().find(|gateway| gateway.peer == peer);
-            json!({"peer": peer, "role": if supernode.is_some() { "supernode" } else { "peer" }, "address": supernode.map(|known| &known.zone)})
+            json!({"peer": peer, "role": if supernode.is_some() { "supernode" } else { "peer" }, "zone": supernode.map(|known| &known.zone)})
         })
         .collect();
     Ok(Json(json!({"peers": peers})))
