@@ -83,3 +83,6 @@ pub fn replica_of(log: &LogId, document: &str) -> ReplicaId {
     // The CRDT library keeps the largest id for itself.
     ReplicaId(u64::from_be_bytes([a, b, c, d, e, f, g, h]).min(u64::MAX - 1))
 }
+
+#[cfg(test)]
+mod tests;

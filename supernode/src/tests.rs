@@ -3,5 +3,6 @@
 mod device;
 mod entries;
 mod hostile;
+mod formats;
 mod objects;
 mod world;

@@ -2,7 +2,10 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Database, Error, State, schema::FORMAT};
+use super::{
+    Database, Error, State,
+    schema::{self, FORMAT},
+};
 
 /// A state that counts what it believes is in the database.
 #[derive(Default)]
@@ -122,4 +125,19 @@ async fn newer_and_foreign_files_are_refused_with_a_sentence() {
     let text = directory.path().join("text.db");
     std::fs::write(&text, "this is a long enough text that is no database at all. ".repeat(40)).unwrap();
     assert!(matches!(Database::open(&text, Counted::default()), Err(Error::Foreign { .. })));
+}
+
+#[test]
+fn the_schema_of_format_1_never_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut connection = Connection::open(directory.path().join("node.db")).unwrap();
+    schema::prepare(directory.path(), &mut connection).unwrap();
+    let mut statement = connection
+        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, name")
+        .unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let words = |sql: String| sql.split_whitespace().collect::<Vec<_>>().join(" ") + ";\n";
+    let found: String = rows.map(|sql| words(sql.unwrap())).collect();
+    let golden = include_str!("../../golden/node-db.v1.sql");
+    assert_eq!(found, golden, "another schema is another format");
 }

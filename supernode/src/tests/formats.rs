@@ -1,0 +1,86 @@
+//! The records of tables: golden bytes, round trips, hostile bytes.
+
+use std::{fmt::Debug, fs, path::Path};
+
+use cosmic_common::{
+    heads::Head,
+    id::{ChannelId, EntryId, Hash, Incarnation, PeerId, SpaceId, WriterId},
+    record::Record,
+    time::Timestamp,
+};
+use cosmic_log::open::Open;
+use proptest::prelude::*;
+
+use crate::tables::{KeptRow, LogRow};
+
+fn log_rows() -> [LogRow; 2] {
+    let open = Open {
+        space: SpaceId::from_bytes([1; 32]),
+        writer: WriterId::from_bytes([2; 32]),
+        channel: ChannelId::from_bytes([3; 32]),
+        incarnation: Incarnation::from_bytes([4; 16]),
+        delegation: None,
+    };
+    let delegated = Open { delegation: Some(EntryId::from_bytes([5; 32])), ..open };
+    let entry = EntryId::from_bytes([6; 32]);
+    [
+        LogRow { open, head: Head { seq: 0, entry } },
+        LogRow { open: delegated, head: Head { seq: u64::MAX, entry } },
+    ]
+}
+
+fn kept_rows() -> [KeptRow; 2] {
+    let own = KeptRow {
+        space: SpaceId::from_bytes([1; 32]),
+        owner: None,
+        hash: Hash::from_bytes([2; 32]),
+        length: 1_398_128,
+        since: Timestamp::from_unix_ms(1_750_000_000_000),
+    };
+    let largest = KeptRow {
+        owner: Some(PeerId::from_bytes([3; 32])),
+        length: u64::MAX,
+        since: Timestamp::from_unix_ms(u64::MAX),
+        ..own
+    };
+    [own, largest]
+}
+
+/// Compares with the golden file, one sample per line, in both directions.
+fn golden<T: Record + PartialEq + Debug>(file: &str, samples: &[T]) {
+    let hex = |sample: &T| sample.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines: String = samples.iter().map(|sample| hex(sample) + "\n").collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(file);
+    let golden = fs::read_to_string(&path).unwrap();
+    assert_eq!(lines, golden, "the bytes of version 1 never change: {}", path.display());
+    for sample in samples {
+        assert_eq!(&T::from_bytes(&sample.to_bytes()).unwrap(), sample);
+    }
+}
+
+#[test]
+fn golden_bytes_of_version_1() {
+    golden("log-row.v1.hex", &log_rows());
+    golden("kept-row.v1.hex", &kept_rows());
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_row_is_refused_or_another_row(place in 0_usize..192, bit in 0_u8..8) {
+        let bytes = kept_rows()[1].to_bytes();
+        let mut damaged = bytes.clone();
+        let place = place % damaged.len();
+        damaged[place] ^= 1 << bit;
+        if let Ok(row) = KeptRow::from_bytes(&damaged) {
+            prop_assert_eq!(row.to_bytes(), damaged);
+        }
+        prop_assert!(KeptRow::from_bytes(&bytes[..place]).is_err());
+    }
+
+    #[test]
+    fn whatever_lies_there_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(row) = LogRow::from_bytes(&bytes) {
+            prop_assert_eq!(row.to_bytes(), bytes);
+        }
+    }
+}
