@@ -4,26 +4,41 @@ use std::fmt;
 
 /// The name of a stream protocol, `/cosmic/<what>/<version>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Protocol(&'static str);
+pub struct Protocol {
+    name: &'static str,
+    bulk: bool,
+}
 
 impl Protocol {
     /// The protocol of exactly this name, which starts with `/`.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         assert!(matches!(name.as_bytes(), [b'/', ..]), "a protocol's name starts with /");
-        Self(name)
+        Self { name, bulk: false }
+    }
+
+    /// Such a protocol whose streams move objects or shards: it travels by the bulk plane where there is one.
+    #[must_use]
+    pub const fn bulk(name: &'static str) -> Self {
+        Self { bulk: true, ..Self::new(name) }
+    }
+
+    /// Whether its streams move objects or shards.
+    #[must_use]
+    pub const fn is_bulk(self) -> bool {
+        self.bulk
     }
 
     /// The name as it stands on the wire and in session proofs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        self.0
+        self.name
     }
 }
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.name)
     }
 }
 
@@ -36,6 +51,8 @@ pub const SPACE: Protocol = Protocol::new("/cosmic/space/1");
 /// Supernode to supernode: entries of the spaces both keep.
 pub const REPLICA: Protocol = Protocol::new("/cosmic/replica/1");
 /// Device to gateway: sealed chunks in and out.
-pub const OBJECT: Protocol = Protocol::new("/cosmic/object/1");
+pub const OBJECT: Protocol = Protocol::bulk("/cosmic/object/1");
 /// Supernode to supernode: shards, manifests and placements.
-pub const SHARD: Protocol = Protocol::new("/cosmic/shard/1");
+pub const SHARD: Protocol = Protocol::bulk("/cosmic/shard/1");
+/// Any two peers: where the bulk plane of the other one is, and for how long it may be used.
+pub const BULK: Protocol = Protocol::new("/cosmic/bulk/1");

@@ -1,12 +1,12 @@
-//! Bulk bytes over one stream of loopback: rate and CPU seconds per GB of both ends, by transport.
+//! Bulk bytes over one stream of loopback: rate and CPU seconds per GB of both ends, by what carries them.
 //!
-//! `cargo run -p cosmic-net --example bulk -- 1024` moves 1,024 MiB over each transport.
+//! `cargo run -p cosmic-net --example bulk -- 1024` moves 1,024 MiB over each.
 
 use std::{sync::Arc, time::Duration};
 
 use cosmic_common::protocol::OBJECT;
 use cosmic_identity::key::SecretKey;
-use cosmic_net::{Actor, Config, Error, Handle, Metrics, Options, RefuseAll, Stream, Transport, bind};
+use cosmic_net::{Actor, Config, Error, Handle, Metrics, Options, RefuseAll, Stream, bind};
 
 /// What one call sends: an object.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -17,10 +17,13 @@ const SOON: Duration = Duration::from_secs(60);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mebibytes: usize = std::env::args().nth(1).map_or(Ok(256), |text| text.parse())?;
     let pieces = (mebibytes * 1024 * 1024).div_ceil(PIECE_BYTES);
-    for (transport, listen) in
-        [(Transport::Quic, "/ip4/127.0.0.1/udp/0/quic-v1"), (Transport::Tcp, "/ip4/127.0.0.1/tcp/0")]
-    {
-        let config = Config { listen: vec![listen.parse()?], ..Config::default() };
+    for (carrier, bulk, listen) in [
+        ("swarm, QUIC", false, "/ip4/127.0.0.1/udp/0/quic-v1"),
+        ("swarm, TCP", false, "/ip4/127.0.0.1/tcp/0"),
+        ("bulk plane", true, "/ip4/127.0.0.1/tcp/0"),
+    ] {
+        let bulk_listen = bulk.then_some(([127, 0, 0, 1], 0).into());
+        let config = Config { listen: vec![listen.parse()?], bulk, bulk_listen, ..Config::default() };
         let (near, far) = (start(1, config.clone()).await?, start(2, config).await?);
         near.add_addresses(far.local_peer(), &far.listening()).await?;
         let mut incoming = far.accept(OBJECT)?;
@@ -35,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let gigabytes = (pieces * PIECE_BYTES) as f64 / 1e9;
         println!(
-            r#"{{"transport": "{transport:?}", "mb_per_s": {:.0}, "cpu_s_per_gb": {:.2}}}"#,
+            r#"{{"carrier": "{carrier}", "mb_per_s": {:.0}, "cpu_s_per_gb": {:.2}}}"#,
             gigabytes * 1e3 / elapsed,
             cpu / gigabytes
         );

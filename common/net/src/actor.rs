@@ -2,7 +2,11 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
+use cosmic_common::{
+    address::Address,
+    id::PeerId,
+    protocol::{BULK, Protocol},
+};
 use cosmic_identity::key::SecretKey;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use libp2p::{
@@ -19,12 +23,13 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::{
     address::{dialable, from_peer, to_multiaddr},
     behaviour::{self, Behaviour, BehaviourEvent},
+    bulk::{self, Service},
     command::{COMMANDS_MAX, Command, Reply, answer},
     config::Config,
     directory::Validator,
     error::Error,
     event::{EVENTS_MAX, Event},
-    handle::{Backend, Handle},
+    handle::{Backend, Handle, Swarm as Door},
     incoming::Inlets,
     metrics::{DialOutcome, Metrics},
     peers::{Failed, Peers, Want},
@@ -69,6 +74,7 @@ pub struct Actor {
     metrics: Metrics,
     peers: Peers<Waiter>,
     queries: Queries,
+    bulk: Option<Service>,
     timers: FuturesUnordered<Pin<Box<dyn Future<Output = Timer> + Send>>>,
 }
 
@@ -98,7 +104,16 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     let peer = key.peer_id();
     let keypair =
         Keypair::ed25519_from_bytes(*key.seed()).map_err(|cause| Error::Identity(Error::shared(cause)))?;
-    let (inlets, incoming) = Inlets::new(protocols, &metrics);
+    let told = config.bulk && config.bulk_listen.is_some();
+    let introductions: &[Protocol] = if told { &[BULK] } else { &[] };
+    let (inlets, mut incoming) = Inlets::new(&[protocols, introductions].concat(), &metrics);
+    let introductions = if told { incoming.remove(&BULK) } else { None };
+    let (plane, service) = if config.bulk {
+        let bound = bulk::bind(&keypair, &config, inlets.clone(), introductions, metrics.clone())?;
+        (Some(bound.0), Some(bound.1))
+    } else {
+        (None, None)
+    };
     let swarm = behaviour::swarm(keypair, &config, inlets, metrics.clone())?;
     let (commands, queue) = mpsc::channel(COMMANDS_MAX);
     let (events, _) = broadcast::channel(EVENTS_MAX);
@@ -113,10 +128,12 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
         listening,
         metrics,
         queries: Queries::new(validator),
+        bulk: service,
         timers: FuturesUnordered::new(),
     };
     actor.listen().await?;
-    Ok((Handle::new(peer, Backend::Swarm(commands), incoming, subscribe, listening_now), actor))
+    let door = Backend::Swarm(Door { commands, bulk: plane });
+    Ok((Handle::new(peer, door, incoming, subscribe, listening_now), actor))
 }
 
 /// Chooses one provider of cryptography for the process, since two are compiled in, and refuses to write
@@ -129,6 +146,13 @@ fn prepare_tls() -> Result<(), Error> {
         tracing::trace!("a provider of cryptography was chosen before");
     }
     Ok(())
+}
+
+async fn step(bulk: &mut Option<Service>) {
+    match bulk {
+        Some(service) => service.step().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Actor {
@@ -145,7 +169,11 @@ impl Actor {
                 },
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(timer) = self.timers.next() => self.on_timer(timer),
+                () = step(&mut self.bulk) => {}
             }
+        }
+        if let Some(bulk) = self.bulk.take() {
+            bulk.close(GOODBYE).await;
         }
         self.say_goodbye().await;
     }
@@ -164,6 +192,10 @@ impl Actor {
                 self.want(peer, Waiter::Connect(reply));
             }
             Command::Open { peer, protocol, reply } => self.want(peer, Waiter::Open(protocol, reply)),
+            Command::Locate { peer, reply } => {
+                let address = self.peers.address(&peer).cloned();
+                answer(reply, address.ok_or(Error::Lost { peer, source: None }));
+            }
             Command::Disconnect { peer, reply } => {
                 if let Some(peer) = from_peer(&peer)
                     && self.swarm.disconnect_peer_id(peer).is_err()

@@ -1,7 +1,8 @@
 //! What a handle asks the actor to do; each command carries its one-shot reply.
 
 use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
-use tokio::sync::oneshot;
+use libp2p::Multiaddr;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{error::Error, stream::Stream};
 
@@ -14,15 +15,59 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// One wish.
 #[derive(Debug)]
 pub(crate) enum Command {
-    AddAddresses { peer: PeerId, addresses: Vec<Address>, reply: Reply<()> },
-    AddExternalAddress { address: Address, reply: Reply<()> },
-    Connect { peer: PeerId, addresses: Vec<Address>, reply: Reply<()> },
-    Open { peer: PeerId, protocol: Protocol, reply: Reply<Stream> },
-    Disconnect { peer: PeerId, reply: Reply<()> },
-    Connected { reply: Reply<Vec<PeerId>> },
-    Bootstrap { reply: Reply<()> },
-    Publish { key: Vec<u8>, value: Vec<u8>, reply: Reply<()> },
-    Find { key: Vec<u8>, reply: Reply<Option<Vec<u8>>> },
+    AddAddresses {
+        peer: PeerId,
+        addresses: Vec<Address>,
+        reply: Reply<()>,
+    },
+    AddExternalAddress {
+        address: Address,
+        reply: Reply<()>,
+    },
+    Connect {
+        peer: PeerId,
+        addresses: Vec<Address>,
+        reply: Reply<()>,
+    },
+    Open {
+        peer: PeerId,
+        protocol: Protocol,
+        reply: Reply<Stream>,
+    },
+    /// Where the connection to a peer leads, if one stands.
+    Locate {
+        peer: PeerId,
+        reply: Reply<Multiaddr>,
+    },
+    Disconnect {
+        peer: PeerId,
+        reply: Reply<()>,
+    },
+    Connected {
+        reply: Reply<Vec<PeerId>>,
+    },
+    Bootstrap {
+        reply: Reply<()>,
+    },
+    Publish {
+        key: Vec<u8>,
+        value: Vec<u8>,
+        reply: Reply<()>,
+    },
+    Find {
+        key: Vec<u8>,
+        reply: Reply<Option<Vec<u8>>>,
+    },
+}
+
+/// Sends a command with its one-shot reply and waits for that.
+pub(crate) async fn ask<T>(
+    commands: &mpsc::Sender<Command>,
+    command: impl FnOnce(Reply<T>) -> Command,
+) -> Result<T, Error> {
+    let (reply, answer) = oneshot::channel();
+    commands.send(command(reply)).await.map_err(|_closed| Error::Stopped)?;
+    answer.await.map_err(|_dropped| Error::Stopped)?
 }
 
 /// Answers; a caller who has left does not mind.

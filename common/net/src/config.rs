@@ -1,6 +1,6 @@
 //! What an operator may set about the network.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use cosmic_common::address::Address;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,10 @@ pub struct Config {
     pub prefer: Transport,
     /// How long the other transport waits for the preferred one.
     pub head_start_ms: u64,
+    /// Whether objects and shards travel by the bulk plane, where the other side has one.
+    pub bulk: bool,
+    /// Where the bulk plane listens, over UDP; port 0 takes a free one. Unset: it only dials.
+    pub bulk_listen: Option<SocketAddr>,
     /// A connection without streams is closed after this time.
     pub idle_timeout_secs: u64,
     /// Connections others may open to this process.
@@ -45,6 +49,8 @@ impl Default for Config {
             prefer: Transport::Quic,
             // RFC 8305 (happy eyeballs) recommends 250 ms between attempts.
             head_start_ms: 250,
+            bulk: true,
+            bulk_listen: None,
             // libp2p's 10 s would end a connection between two syncs of a quiet space.
             idle_timeout_secs: 120,
             // Home routers fall over at some hundreds of flows (kubo #3429); supernodes set more.
@@ -60,13 +66,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A process that listens on free ports of loopback over both transports, for tests and demos.
+    /// A process that listens on free ports of loopback over both transports and for bulk, for tests and demos.
     #[must_use]
     #[expect(clippy::expect_used, reason = "two constant addresses, parsed by a test")]
     pub fn loopback() -> Self {
         let address = |text: &str| text.parse().expect("a constant address parses");
         Self {
             listen: vec![address("/ip4/127.0.0.1/udp/0/quic-v1"), address("/ip4/127.0.0.1/tcp/0")],
+            bulk_listen: Some(([127, 0, 0, 1], 0).into()),
             ..Self::default()
         }
     }

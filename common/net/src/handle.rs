@@ -3,15 +3,17 @@
 use std::{
     collections::HashMap,
     fmt,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::{
-    command::{Command, Reply},
+    bulk::{Miss, Plane},
+    command::{self, Command, Reply},
     directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES},
     error::{Error, within},
     event::{Event, Events},
@@ -19,6 +21,9 @@ use crate::{
     memory::Member,
     stream::Stream,
 };
+
+/// The part of a caller's deadline in which a dial of the bulk plane must succeed: the swarm needs the rest.
+const BULK_SHARE: f32 = 0.5;
 
 /// What others ask of the network.
 #[derive(Clone)]
@@ -40,9 +45,15 @@ pub(crate) type Subscribe = broadcast::WeakSender<Event>;
 /// Who carries commands out.
 pub(crate) enum Backend {
     /// The actor that owns the libp2p swarm.
-    Swarm(mpsc::Sender<Command>),
+    Swarm(Swarm),
     /// A place in an in-memory network.
     Memory(Member),
+}
+
+/// The way to the actor, and beside it the bulk plane.
+pub(crate) struct Swarm {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) bulk: Option<Plane>,
 }
 
 impl Handle {
@@ -103,17 +114,48 @@ impl Handle {
         }
     }
 
-    /// Opens a stream of `protocol`, connecting at the known addresses first if no connection stands.
+    /// Where this process listens for bulk, if it does.
+    #[must_use]
+    pub fn bulk_address(&self) -> Option<SocketAddr> {
+        match &self.shared.backend {
+            Backend::Swarm(swarm) => swarm.bulk.as_ref()?.address(),
+            Backend::Memory(_) => None,
+        }
+    }
+
+    /// Opens a stream of `protocol`, connecting at the known addresses first if no connection stands. A
+    /// bulk protocol travels by the bulk plane if both sides have one, else by the swarm.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Unsupported`], [`Error::Lost`].
     pub async fn open(&self, peer: PeerId, protocol: Protocol, deadline: Duration) -> Result<Stream, Error> {
         match &self.shared.backend {
-            Backend::Swarm(_) => {
-                within("opening a stream to the peer", deadline, self.open_or_reopen(peer, protocol)).await
+            Backend::Swarm(swarm) => {
+                let opening = self.open_by(swarm, peer, protocol, deadline);
+                within("opening a stream to the peer", deadline, opening).await
             }
             Backend::Memory(member) => member.open(peer, protocol),
         }
+    }
+
+    /// Opens by the bulk plane what belongs there, and leaves time to open by the swarm what does not get there.
+    async fn open_by(
+        &self,
+        swarm: &Swarm,
+        peer: PeerId,
+        protocol: Protocol,
+        deadline: Duration,
+    ) -> Result<Stream, Error> {
+        if protocol.is_bulk()
+            && let Some(plane) = &swarm.bulk
+        {
+            match plane.open(&swarm.commands, peer, protocol, deadline.mul_f32(BULK_SHARE)).await {
+                Ok(stream) => return Ok(stream),
+                Err(Miss::Error(error)) => return Err(error),
+                Err(Miss::Fallback(_)) => {}
+            }
+        }
+        self.open_or_reopen(peer, protocol).await
     }
 
     /// A connection may end just when it was chosen: then the next one, or a new one, serves.
@@ -129,7 +171,7 @@ impl Handle {
     }
 
     fn has_stopped(&self) -> bool {
-        matches!(&self.shared.backend, Backend::Swarm(commands) if commands.is_closed())
+        matches!(&self.shared.backend, Backend::Swarm(swarm) if swarm.commands.is_closed())
     }
 
     /// Takes over the streams others open with `protocol`, one of those named at start. Dropping the result
@@ -232,10 +274,8 @@ impl Handle {
 
     /// Sends a command with its one-shot reply and waits for that.
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
-        let Backend::Swarm(commands) = &self.shared.backend else { return Err(Error::Stopped) };
-        let (reply, answer) = oneshot::channel();
-        commands.send(command(reply)).await.map_err(|_closed| Error::Stopped)?;
-        answer.await.map_err(|_dropped| Error::Stopped)?
+        let Backend::Swarm(swarm) = &self.shared.backend else { return Err(Error::Stopped) };
+        command::ask(&swarm.commands, command).await
     }
 }
 

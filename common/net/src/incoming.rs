@@ -51,6 +51,11 @@ impl Inlets {
         self.queues.iter().filter(|(_, queue)| !queue.is_closed()).map(|(protocol, _)| *protocol)
     }
 
+    /// Where streams are counted.
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Queues a stream for whoever takes its protocol, or drops it: an answer to the peer that costs nothing.
     pub(crate) fn put(&self, stream: Stream) {
         let protocol = stream.protocol();

@@ -1,4 +1,4 @@
-//! The network: one libp2p swarm, framed streams over QUIC and TCP, and a network in memory for tests.
+//! The network: one libp2p swarm, a bulk plane beside it, framed streams over both, and a network in memory for tests.
 //!
 //! [`bind`] gives a [`Handle`] and an [`Actor`] that owns the swarm alone and that the house runs as a task;
 //! streams bypass the actor once they are open. The room carries opaque bytes: what they mean is the houses' matter.
@@ -7,6 +7,7 @@ mod actor;
 mod address;
 mod behaviour;
 mod book;
+mod bulk;
 mod command;
 mod config;
 mod directory;

@@ -151,7 +151,13 @@ impl Member {
         let inlets = inlets.ok_or(Error::Unsupported { peer, protocol })?;
         let (here, there) = io::duplex(IN_FLIGHT_BYTES);
         let end = |pipe, far| {
-            Stream::new(far, protocol, Cuttable::new(pipe, &link), link.usage.clone(), Metrics::default())
+            Stream::new(
+                far,
+                protocol,
+                Cuttable::new(pipe, &link),
+                link.usage.clone(),
+                Metrics::default().by_swarm(),
+            )
         };
         inlets.put(end(there, self.peer));
         Ok(end(here, peer))

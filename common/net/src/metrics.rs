@@ -10,12 +10,46 @@ use prometheus_client::{
 #[derive(Debug, Clone)]
 pub struct Metrics {
     connections: Gauge,
+    bulk_connections: Gauge,
+    bulk_fallbacks: Family<FallbackLabels, Counter>,
     dials: Family<DialLabels, Counter>,
     streams: Family<StreamLabels, Counter>,
     bytes: Family<BytesLabels, Counter>,
     // Members of `bytes`, kept apart since every read and write counts.
+    by_swarm: Way,
+    by_bulk: Way,
+}
+
+/// What a stream counts its bytes in.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
     sent: Counter,
     received: Counter,
+}
+
+/// What carries a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Plane {
+    Swarm,
+    Bulk,
+}
+
+/// Why a bulk stream travels by the swarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Fallback {
+    /// The peer has no bulk plane.
+    Unsupported,
+    /// Its port does not answer, or somebody else does.
+    Unreachable,
+    /// Too many bulk connections stand.
+    Busy,
+    /// The connection ended while it was made or used.
+    Lost,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    reason: Fallback,
 }
 
 /// How a dial ended.
@@ -54,18 +88,25 @@ struct StreamLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BytesLabels {
     direction: Direction,
+    plane: Plane,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let bytes: Family<BytesLabels, Counter> = Family::default();
-        let member = |direction| bytes.get_or_create(&BytesLabels { direction }).clone();
+        let member = |direction, plane| bytes.get_or_create(&BytesLabels { direction, plane }).clone();
+        let way = |plane| Way {
+            sent: member(Direction::Sent, plane),
+            received: member(Direction::Received, plane),
+        };
         Self {
             connections: Gauge::default(),
             dials: Family::default(),
             streams: Family::default(),
-            sent: member(Direction::Sent),
-            received: member(Direction::Received),
+            bulk_connections: Gauge::default(),
+            bulk_fallbacks: Family::default(),
+            by_swarm: way(Plane::Swarm),
+            by_bulk: way(Plane::Bulk),
             bytes,
         }
     }
@@ -76,11 +117,21 @@ impl Metrics {
     /// begin with `cosmic_net_`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("connections", "Connections that stand now", self.connections.clone());
+        registry.register(
+            "bulk_connections",
+            "Connections of the bulk plane that stand now",
+            self.bulk_connections.clone(),
+        );
+        registry.register(
+            "bulk_fallbacks",
+            "Bulk streams that travelled by the swarm, by reason",
+            self.bulk_fallbacks.clone(),
+        );
         registry.register("dials", "Dials that ended, by outcome", self.dials.clone());
         registry.register("streams", "Streams opened or accepted, by outcome", self.streams.clone());
         registry.register_with_unit(
             "stream",
-            "Bytes of frames and bulk on streams",
+            "Bytes of frames and bulk on streams, by direction and plane",
             Unit::Bytes,
             self.bytes.clone(),
         );
@@ -102,6 +153,28 @@ impl Metrics {
         self.streams.get_or_create(&StreamLabels { outcome }).inc();
     }
 
+    pub(crate) fn bulk_connected(&self) {
+        self.bulk_connections.inc();
+    }
+
+    pub(crate) fn bulk_disconnected(&self) {
+        self.bulk_connections.dec();
+    }
+
+    pub(crate) fn fell_back(&self, reason: Fallback) {
+        self.bulk_fallbacks.get_or_create(&FallbackLabels { reason }).inc();
+    }
+
+    pub(crate) fn by_swarm(&self) -> Way {
+        self.by_swarm.clone()
+    }
+
+    pub(crate) fn by_bulk(&self) -> Way {
+        self.by_bulk.clone()
+    }
+}
+
+impl Way {
     pub(crate) fn sent(&self, bytes: usize) {
         count(&self.sent, bytes);
     }

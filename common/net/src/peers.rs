@@ -254,6 +254,13 @@ impl<W> Peers<W> {
         connections.iter().map(|connection| connection.id).filter(|id| Some(*id) != best).collect()
     }
 
+    /// Where the connection to use leads.
+    pub(crate) fn address(&self, peer: &PeerId) -> Option<&Multiaddr> {
+        let best = self.best(peer)?;
+        let connections = &self.peers.get(peer)?.connections;
+        connections.iter().find(|connection| connection.id == best).map(|connection| &connection.address)
+    }
+
     /// The peers a connection stands to.
     pub(crate) fn connected(&self) -> impl Iterator<Item = PeerId> {
         let connected = self.peers.iter().filter(|(_, entry)| !entry.connections.is_empty());

@@ -14,7 +14,7 @@ use cosmic_common::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{error::Error, metrics::Metrics};
+use crate::{error::Error, metrics::Way};
 
 mod receiver;
 mod sender;
@@ -54,7 +54,7 @@ impl Usage {
 struct Ends {
     peer: PeerId,
     protocol: Protocol,
-    metrics: Metrics,
+    way: Way,
     _usage: Usage,
 }
 
@@ -72,9 +72,9 @@ impl Stream {
         protocol: Protocol,
         pipe: impl Pipe + 'static,
         usage: Usage,
-        metrics: Metrics,
+        way: Way,
     ) -> Self {
-        let ends = Arc::new(Ends { peer, protocol, metrics, _usage: usage });
+        let ends = Arc::new(Ends { peer, protocol, way, _usage: usage });
         let (read, write) = tokio::io::split(Box::new(pipe) as Box<dyn Pipe>);
         Self { sender: Sender::new(Arc::clone(&ends), write), receiver: Receiver::new(ends, read) }
     }

@@ -3,7 +3,7 @@
 mod directory;
 mod frames;
 mod memory;
-mod sockets;
+pub(crate) mod sockets;
 mod suite;
 
 use std::{sync::Arc, time::Duration};
@@ -13,28 +13,30 @@ use cosmic_identity::key::SecretKey;
 
 use crate::{Actor, Config, Direction, Event, Events, Handle, Metrics, Options, RefuseAll, bind};
 
-const ECHO: Protocol = Protocol::new("/cosmic/echo/1");
+pub(crate) const ECHO: Protocol = Protocol::new("/cosmic/echo/1");
 const QUIET: Protocol = Protocol::new("/cosmic/quiet/1");
+pub(crate) const BULK_ECHO: Protocol = Protocol::bulk("/cosmic/bulk-echo/1");
+const BULK_UNKNOWN: Protocol = Protocol::bulk("/cosmic/bulk-unknown/1");
 const UNKNOWN: Protocol = Protocol::new("/cosmic/unknown/1");
 /// Nothing here takes long; a test that reaches this has hung.
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A peer whose key follows from `seed`, running until its handle is dropped.
 async fn start(seed: u8, config: Config) -> Handle {
     let key = SecretKey::from_seed(&[seed; 32]);
     let validator = Arc::new(RefuseAll);
     let metrics = Metrics::default();
-    launch(Options { key: &key, config, protocols: &[ECHO, QUIET], validator, metrics }).await
+    launch(Options { key: &key, config, protocols: &[ECHO, QUIET, BULK_ECHO], validator, metrics }).await
 }
 
-async fn launch(options: Options<'_>) -> Handle {
+pub(crate) async fn launch(options: Options<'_>) -> Handle {
     let (handle, actor) = bind(options).await.unwrap();
     run(actor);
     handle
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no supervisor; the actor ends with its handles")]
-fn run(actor: Actor) {
+pub(crate) fn run(actor: Actor) {
     tokio::spawn(actor.run(std::future::pending()));
 }
 

@@ -80,7 +80,7 @@ impl Receiver {
                 if count == 0 {
                     return Err(Error::Truncated { peer: self.ends.peer });
                 }
-                self.ends.metrics.received(count);
+                self.ends.way.received(count);
                 rest = rest.get_mut(count..).unwrap_or_default();
             }
             left -= window;
@@ -123,7 +123,7 @@ impl Receiver {
         } else {
             read.await.map_err(|source| Error::lost(self.ends.peer, source))?
         };
-        self.ends.metrics.received(count);
+        self.ends.way.received(count);
         self.window = if count == self.window { self.window * 2 } else { self.window / 2 }
             .clamp(READ_MIN_BYTES, READ_MAX_BYTES);
         Ok(count)

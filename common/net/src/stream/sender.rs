@@ -90,7 +90,7 @@ impl Sender {
         for piece in bytes.chunks(BULK_WINDOW_BYTES) {
             let written = tokio::time::timeout(self.patience, self.pipe.write_all(piece)).await;
             self.ends.progress(self.patience, written)?;
-            self.ends.metrics.sent(piece.len());
+            self.ends.way.sent(piece.len());
         }
         let flushed = tokio::time::timeout(self.patience, self.pipe.flush()).await;
         self.ends.progress(self.patience, flushed)?;
@@ -121,7 +121,7 @@ impl Sender {
                 0 => return Err(Error::lost(self.ends.peer, io::ErrorKind::WriteZero.into())),
                 count => {
                     self.buffer.advance(count);
-                    self.ends.metrics.sent(count);
+                    self.ends.way.sent(count);
                 }
             }
         }

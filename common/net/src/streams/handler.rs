@@ -51,7 +51,7 @@ impl Handler {
     }
 
     fn stream(&self, protocol: Protocol, pipe: libp2p::Stream) -> Stream {
-        Stream::new(self.peer, protocol, pipe.compat(), self.usage.clone(), self.metrics.clone())
+        Stream::new(self.peer, protocol, pipe.compat(), self.usage.clone(), self.metrics.by_swarm())
     }
 
     /// One connection must not take all the room that others share.

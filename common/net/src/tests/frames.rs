@@ -15,7 +15,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn stream(pipe: tokio::io::DuplexStream) -> Stream {
-    Stream::new(PEER, ECHO, pipe, Usage::default(), Metrics::default())
+    Stream::new(PEER, ECHO, pipe, Usage::default(), Metrics::default().by_swarm())
 }
 
 proptest! {

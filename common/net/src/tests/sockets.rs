@@ -24,7 +24,7 @@ async fn dialer(seed: u8, config: Config) -> (Handle, Registry) {
     (launch(Options { key: &key, config, protocols: &[], validator, metrics }).await, registry)
 }
 
-fn counted(registry: &Registry, line: &str) -> bool {
+pub(crate) fn counted(registry: &Registry, line: &str) -> bool {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
     text.lines().any(|found| found == line)

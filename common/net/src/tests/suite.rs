@@ -1,22 +1,24 @@
-//! One suite over the in-memory network, QUIC and TCP: frames, bulk, half-closing, limits and loss.
+//! One suite over the in-memory network, QUIC, TCP and the bulk plane: frames, bulk, half-closing, limits and loss.
 
 use std::{sync::Arc, time::Duration};
 
-use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES};
+use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES, protocol::Protocol};
 
-use super::{ECHO, QUIET, SOON, UNKNOWN, connected, disconnected, start};
+use super::{BULK_ECHO, BULK_UNKNOWN, ECHO, QUIET, SOON, UNKNOWN, connected, disconnected, start};
 use crate::{Config, Direction, Error, FRAME_MAX_BYTES, Handle, Incoming, MemoryNetwork, RefuseAll, Stream};
 
 /// Two peers that know each other's addresses.
 struct Pair {
     near: Handle,
     far: Handle,
+    /// The protocol to speak, which decides what carries it.
+    echo: Protocol,
 }
 
 async fn memory() -> Pair {
     let network = MemoryNetwork::new();
     let join = |byte: u8| network.join(PeerId::from_bytes([byte; 32]), &[ECHO, QUIET], Arc::new(RefuseAll));
-    acquainted(join(1), join(2)).await
+    acquainted(join(1), join(2), ECHO).await
 }
 
 async fn quic() -> Pair {
@@ -27,22 +29,26 @@ async fn tcp() -> Pair {
     sockets("/ip4/127.0.0.1/tcp/0").await
 }
 
-async fn sockets(listen: &str) -> Pair {
-    let config = Config { listen: vec![listen.parse().unwrap()], ..Config::default() };
-    let (near, far) = (start(1, config.clone()).await, start(2, config).await);
-    acquainted(near, far).await
+async fn bulk() -> Pair {
+    acquainted(start(1, Config::default()).await, start(2, Config::loopback()).await, BULK_ECHO).await
 }
 
-async fn acquainted(near: Handle, far: Handle) -> Pair {
+async fn sockets(listen: &str) -> Pair {
+    let config = Config { listen: vec![listen.parse().unwrap()], bulk: false, ..Config::default() };
+    let (near, far) = (start(1, config.clone()).await, start(2, config).await);
+    acquainted(near, far, ECHO).await
+}
+
+async fn acquainted(near: Handle, far: Handle, echo: Protocol) -> Pair {
     near.add_addresses(far.local_peer(), &far.listening()).await.unwrap();
-    Pair { near, far }
+    Pair { near, far, echo }
 }
 
 impl Pair {
     /// A stream from near to far, both ends.
     async fn stream(&self) -> (Stream, Stream) {
-        let mut incoming = self.far.accept(ECHO).unwrap();
-        let here = self.near.open(self.far.local_peer(), ECHO, SOON).await.unwrap();
+        let mut incoming = self.far.accept(self.echo).unwrap();
+        let here = self.near.open(self.far.local_peer(), self.echo, SOON).await.unwrap();
         (here, self.next(&mut incoming).await)
     }
 
@@ -63,6 +69,9 @@ macro_rules! suite {
         }
         mod over_tcp {
             $(#[tokio::test] async fn $case() { super::$case(super::tcp().await).await; })+
+        }
+        mod over_the_bulk_plane {
+            $(#[tokio::test] async fn $case() { super::$case(super::bulk().await).await; })+
         }
     };
 }
@@ -245,9 +254,9 @@ async fn halves_work_in_two_tasks(pair: Pair) {
 }
 
 async fn many_streams_share_one_connection(pair: Pair) {
-    let mut incoming = pair.far.accept(ECHO).unwrap();
+    let mut incoming = pair.far.accept(pair.echo).unwrap();
     let peer = pair.far.local_peer();
-    let opening = (0..20).map(|_| pair.near.open(peer, ECHO, SOON));
+    let opening = (0..20).map(|_| pair.near.open(peer, pair.echo, SOON));
     let mut streams = futures::future::try_join_all(opening).await.unwrap();
     for (n, stream) in (0_u32..).zip(&mut streams) {
         stream.send(&n.to_be_bytes()).await.unwrap();
@@ -268,6 +277,8 @@ async fn an_unknown_protocol_is_unsupported(pair: Pair) {
     let peer = pair.far.local_peer();
     let result = pair.near.open(peer, UNKNOWN, SOON).await;
     assert!(matches!(result, Err(Error::Unsupported { protocol: UNKNOWN, .. })), "{result:?}");
+    let result = pair.near.open(peer, BULK_UNKNOWN, SOON).await;
+    assert!(matches!(result, Err(Error::Unsupported { protocol: BULK_UNKNOWN, .. })), "{result:?}");
     // A service that ended is no longer spoken either.
     drop(pair.far.accept(QUIET).unwrap());
     let result = pair.near.open(peer, QUIET, SOON).await;
@@ -275,14 +286,14 @@ async fn an_unknown_protocol_is_unsupported(pair: Pair) {
 }
 
 async fn a_protocol_is_accepted_once(pair: Pair) {
-    let taken = pair.far.accept(ECHO);
+    let taken = pair.far.accept(pair.echo);
     assert!(taken.is_ok());
-    assert!(matches!(pair.far.accept(ECHO), Err(Error::NotServed { .. })));
+    assert!(matches!(pair.far.accept(pair.echo), Err(Error::NotServed { .. })));
     assert!(matches!(pair.far.accept(UNKNOWN), Err(Error::NotServed { .. })));
 }
 
 async fn a_peer_without_address_is_an_error(pair: Pair) {
-    let result = pair.far.open(pair.near.local_peer(), ECHO, SOON).await;
+    let result = pair.far.open(pair.near.local_peer(), pair.echo, SOON).await;
     assert!(matches!(result, Err(Error::NoAddress { .. })), "{result:?}");
 }
 
