@@ -86,7 +86,8 @@ impl Release {
 pub fn shard_needless(mine: Assignment, codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
     let Asked { target, fresh, standing, liveness, docket, now } = *asked;
     let is_lost = |shard: &Assignment| {
-        docket.is_lost(&Suspect { holder: shard.holder, object: fresh.object(), index: shard.index })
+        let suspect = Suspect { holder: shard.holder, object: fresh.object(), index: shard.index };
+        docket.is_lost(&suspect, now)
     };
     if target.shards.contains(&mine) {
         return Err(Keep::Belongs);

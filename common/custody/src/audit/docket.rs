@@ -11,7 +11,11 @@ use cosmic_common::{
     time::Timestamp,
 };
 
-use super::{evidence::Suspect, repute::Repute, rota::AUDIT_EVERY};
+use super::{
+    evidence::{Finding, Suspect},
+    repute::Repute,
+    rota::AUDIT_EVERY,
+};
 
 /// Shards one docket remembers findings about. Beyond that the oldest are forgotten, and found again.
 pub const CASES_MAX: usize = 64 * 1024;
@@ -25,6 +29,8 @@ pub struct Failure {
     pub witness: OperatorId,
     /// Whose supernode was asked.
     pub accused: OperatorId,
+    /// What came instead of a proof.
+    pub finding: Finding,
     /// When, by the clock of who asked; a moment ahead counts as now.
     pub time: Timestamp,
 }
@@ -71,7 +77,7 @@ impl Docket {
     /// Takes in a finding of this supernode (`witness` is its own operator's and `is_mine`) or of another's evidence.
     /// Whether the shard counts as lost from now on, and did not before.
     pub fn failed(&mut self, failure: Failure, is_mine: bool, now: Timestamp) -> bool {
-        let Failure { suspect, witness, accused, time } = failure;
+        let Failure { suspect, witness, accused, finding, time } = failure;
         // An operator cannot speak against, or for, its own; and one voice of ours is enough.
         if !is_mine && (witness == accused || witness == self.operator) {
             return false;
@@ -91,7 +97,7 @@ impl Docket {
         let is_news = !case.lost && case.is_proved_lost();
         if is_news {
             case.lost = true;
-            self.reputes.entry(suspect.holder).or_default().lost();
+            self.reputes.entry(suspect.holder).or_default().lost(finding, now);
         }
         is_news
     }
@@ -101,7 +107,6 @@ impl Docket {
         if let Some(case) = self.cases.get_mut(&suspect) {
             *case = Case { proved: now, others: std::mem::take(&mut case.others), ..Case::default() };
         }
-        self.reputes.entry(suspect.holder).or_default().proved(now);
     }
 
     /// The holder was given the shard again and signed for it: what was found before is over, but not forgotten in its repute.
@@ -109,11 +114,17 @@ impl Docket {
         self.cases.remove(suspect);
     }
 
-    /// Whether a shard counts as lost at its holder.
+    /// Whether a shard counts as lost at its holder: by findings about it, or because nothing the holder says is believed.
     #[must_use]
-    pub fn is_lost(&self, suspect: &Suspect) -> bool {
-        let is_lost = self.cases.get(suspect).is_some_and(|case| case.lost);
-        is_lost || !self.repute(&suspect.holder).is_believed()
+    pub fn is_lost(&self, suspect: &Suspect, now: Timestamp) -> bool {
+        self.is_found_lost(suspect) || !self.repute(&suspect.holder).is_believed(now)
+    }
+
+    /// Whether there are findings enough about this shard. If its holder says that it has it, it is challenged before anybody
+    /// acts on them: another may have given it the shard again.
+    #[must_use]
+    pub fn is_found_lost(&self, suspect: &Suspect) -> bool {
+        self.cases.get(suspect).is_some_and(|case| case.lost)
     }
 
     /// The repute of a holder.

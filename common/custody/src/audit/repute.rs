@@ -1,63 +1,63 @@
 //! Repute: how far a holder is trusted with more. Lost quickly, regained slowly.
 
-use std::time::Duration;
-
 use cosmic_common::time::Timestamp;
+
+use super::evidence::Finding;
 
 /// A holder nobody has complained about.
 pub const REPUTE_FULL: u16 = 1000;
-/// What one lost shard costs.
-const LOSS_COSTS: u16 = 200;
-/// What is regained for a proof, at most once an hour: four days for one lost shard.
-const PROOF_GIVES: u16 = 2;
-const PROOF_COUNTS_EVERY: Duration = Duration::from_hours(1);
-/// Below this a holder gets nothing new: it lost three shards in short order.
+/// What is lost with a shard the holder does not even claim to have: a disk that died says the same.
+const DENIAL_COSTS: u16 = 50;
+/// What is lost with a shard that the holder pretends to have.
+const PRETENCE_COSTS: u16 = 200;
+/// What comes back by itself in an hour: a pretence is forgotten in eight days. Proofs are no merit: each supernode gets its
+/// own, but hears of all losses, and would think worse of everybody each year.
+const HOUR_GIVES: u16 = 1;
+/// Below this a holder gets nothing new: it pretended three times in short order.
 pub const TRUSTED_FROM: u16 = 500;
-/// Below this everything it keeps counts as missing: it lost five, which is no accident of a disk.
+/// Below this everything it keeps counts as missing: it pretended five times, which is no accident of a disk.
 pub const BELIEVED_FROM: u16 = 200;
 
 /// The repute of one holder, as one supernode sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repute {
     score: u16,
-    regained: Timestamp,
+    since: Timestamp,
 }
 
 impl Default for Repute {
     fn default() -> Self {
-        Self { score: REPUTE_FULL, regained: Timestamp::default() }
+        Self { score: REPUTE_FULL, since: Timestamp::default() }
     }
 }
 
 impl Repute {
     /// It lost a shard.
-    pub const fn lost(&mut self) {
-        self.score = self.score.saturating_sub(LOSS_COSTS);
-    }
-
-    /// It proved that it has a shard.
-    pub fn proved(&mut self, now: Timestamp) {
-        if now.since(self.regained) >= PROOF_COUNTS_EVERY {
-            self.regained = now;
-            self.score = self.score.saturating_add(PROOF_GIVES).min(REPUTE_FULL);
-        }
+    pub fn lost(&mut self, finding: Finding, now: Timestamp) {
+        let cost = match finding {
+            Finding::Denied => DENIAL_COSTS,
+            Finding::Wrong => PRETENCE_COSTS,
+        };
+        *self = Self { score: self.score(now).saturating_sub(cost), since: now };
     }
 
     /// From 0 to [`REPUTE_FULL`].
     #[must_use]
-    pub const fn score(&self) -> u16 {
-        self.score
+    pub fn score(&self, now: Timestamp) -> u16 {
+        let hours = now.since(self.since).as_secs() / 3600;
+        let regained = u16::try_from(hours).unwrap_or(u16::MAX).saturating_mul(HOUR_GIVES);
+        self.score.saturating_add(regained).min(REPUTE_FULL)
     }
 
     /// Whether it gets new shards.
     #[must_use]
-    pub const fn is_trusted(&self) -> bool {
-        self.score >= TRUSTED_FROM
+    pub fn is_trusted(&self, now: Timestamp) -> bool {
+        self.score(now) >= TRUSTED_FROM
     }
 
     /// Whether what it keeps counts.
     #[must_use]
-    pub const fn is_believed(&self) -> bool {
-        self.score >= BELIEVED_FROM
+    pub fn is_believed(&self, now: Timestamp) -> bool {
+        self.score(now) >= BELIEVED_FROM
     }
 }

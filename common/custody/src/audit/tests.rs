@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::{
     docket::{CASES_MAX, Docket, Failure},
-    evidence::Suspect,
+    evidence::{Finding, Suspect},
     proof::{Challenge, GROUP_BYTES, GROUPS, ProofError, groups_of},
     repute::{BELIEVED_FROM, REPUTE_FULL, Repute, TRUSTED_FROM},
     rota::{AUDIT_EVERY, is_mine, slot},
@@ -115,7 +115,13 @@ fn docket() -> Docket {
 }
 
 fn fails(docket: &mut Docket, witness: u8, at: Timestamp) -> bool {
-    let failure = Failure { suspect: suspect(0), witness: operator(witness), accused: operator(9), time: at };
+    let failure = Failure {
+        suspect: suspect(0),
+        witness: operator(witness),
+        accused: operator(9),
+        finding: Finding::Wrong,
+        time: at,
+    };
     docket.failed(failure, witness == 0, at)
 }
 
@@ -124,9 +130,9 @@ fn two_of_different_operators_or_twice_oneself() {
     let mut one = docket();
     assert!(!fails(&mut one, 0, START));
     assert!(!fails(&mut one, 0, START.after(AUDIT_EVERY / 2)), "a disk may have a bad moment");
-    assert!(!one.is_lost(&suspect(0)));
+    assert!(!one.is_lost(&suspect(0), hours(0)));
     assert!(fails(&mut one, 0, START.after(AUDIT_EVERY)));
-    assert!(one.is_lost(&suspect(0)) && !one.is_lost(&suspect(1)));
+    assert!(one.is_lost(&suspect(0), hours(0)) && !one.is_lost(&suspect(1), hours(0)));
     assert!(!fails(&mut one, 0, hours(1)), "it is no news");
 
     let mut others = docket();
@@ -143,54 +149,54 @@ fn a_proof_outweighs_what_was_said_before_it() {
     let mut docket = docket();
     assert!(!fails(&mut docket, 0, START));
     assert!(fails(&mut docket, 1, hours(2)));
-    assert!(docket.is_lost(&suspect(0)));
+    assert!(docket.is_lost(&suspect(0), hours(0)));
     docket.proved(suspect(0), hours(3));
-    assert!(!docket.is_lost(&suspect(0)));
+    assert!(!docket.is_lost(&suspect(0), hours(0)));
     assert!(!fails(&mut docket, 2, hours(3)), "not after the proof");
     assert!(!fails(&mut docket, 2, hours(4)));
     assert!(fails(&mut docket, 1, hours(4)), "both after it");
     docket.restored(&suspect(0));
-    assert!(!docket.is_lost(&suspect(0)));
-    assert!(docket.repute(&peer(1)).score() < REPUTE_FULL, "that it was given again is no merit");
+    assert!(!docket.is_lost(&suspect(0), hours(0)));
+    assert!(docket.repute(&peer(1)).score(hours(4)) < REPUTE_FULL, "that it was given again is no merit");
 }
 
 #[test]
 fn repute_falls_fast_and_rises_slowly() {
     let mut repute = Repute::default();
-    (0..3).for_each(|_| repute.lost());
-    assert_eq!((repute.score(), repute.is_trusted(), repute.is_believed()), (400, false, true));
-    (0..2).for_each(|_| repute.lost());
-    assert_eq!((repute.score(), repute.is_believed()), (0, false));
-    repute.lost();
-    let mut now = START;
-    let mut proofs = 0;
-    while !repute.is_believed() {
-        now = now.after(AUDIT_EVERY);
-        repute.proved(now);
-        proofs += 1;
-    }
-    assert_eq!((repute.score(), proofs), (BELIEVED_FROM, 595));
-    while !repute.is_trusted() {
-        now = now.after(HOUR);
-        repute.proved(now);
-    }
-    assert_eq!(repute.score(), TRUSTED_FROM);
-    (0..1000_u32).for_each(|count| repute.proved(now.after(HOUR * (count + 1))));
-    assert_eq!(repute.score(), REPUTE_FULL);
+    (0..10).for_each(|_| repute.lost(Finding::Denied, START));
+    assert_eq!((repute.score(START), repute.is_trusted(START)), (TRUSTED_FROM, true), "a disk died");
+    (0..2).for_each(|_| repute.lost(Finding::Wrong, START));
+    assert_eq!(
+        (repute.score(START), repute.is_trusted(START), repute.is_believed(START)),
+        (100, false, false)
+    );
+    repute.lost(Finding::Wrong, START);
+    assert_eq!(repute.score(START), 0);
+    assert!(!repute.is_believed(hours(u64::from(BELIEVED_FROM) - 1)));
+    assert!(repute.is_believed(hours(u64::from(BELIEVED_FROM))));
+    assert!(!repute.is_trusted(hours(u64::from(TRUSTED_FROM) - 1)));
+    assert!(repute.is_trusted(hours(u64::from(TRUSTED_FROM))));
+    repute.lost(Finding::Wrong, hours(300));
+    assert_eq!((repute.score(hours(300)), repute.score(hours(1_000_000))), (100, REPUTE_FULL));
 }
 
 #[test]
 fn who_lost_too_much_is_not_believed_about_anything() {
     let mut docket = docket();
     for index in 0..5 {
-        let failure =
-            |witness| Failure { suspect: suspect(index), witness, accused: operator(9), time: START };
+        let failure = |witness| Failure {
+            suspect: suspect(index),
+            witness,
+            accused: operator(9),
+            finding: Finding::Wrong,
+            time: START,
+        };
         assert!(!docket.failed(failure(operator(1)), false, START));
         assert!(docket.failed(failure(operator(2)), false, START));
     }
-    assert!(docket.is_lost(&suspect(31)), "nobody asked about this one");
+    assert!(docket.is_lost(&suspect(31), hours(0)), "nobody asked about this one");
     docket.retain(|_| false);
-    assert!(!docket.is_lost(&suspect(0)));
+    assert!(!docket.is_lost(&suspect(0), hours(0)));
 }
 
 #[test]
@@ -200,6 +206,7 @@ fn a_docket_is_bounded_and_forgets_the_oldest() {
         suspect: Suspect { holder: peer(1), object: object(number), index: 0 },
         witness: operator(1),
         accused: operator(9),
+        finding: Finding::Wrong,
         time: START.after(HOUR * number),
     };
     let count = u32::try_from(CASES_MAX).unwrap() + 1;
@@ -241,7 +248,7 @@ proptest! {
             } else {
                 prop_assert!(!fails(&mut docket, 3, hours(hour)));
             }
-            prop_assert!(!docket.is_lost(&suspect(0)));
+            prop_assert!(!docket.is_lost(&suspect(0), hours(0)));
         }
     }
 }

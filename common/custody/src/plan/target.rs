@@ -20,12 +20,20 @@ pub struct Target {
 
 impl Target {
     /// The target of `object`, of which `held` lie where they are. Shards put anew by place would move two to four times
-    /// as many (`docs/protocol/ring.md`).
+    /// as many (`docs/protocol/ring.md`). Members that may not take any, because they are distrusted, are passed over:
+    /// nothing waits for them, and what they have moves on.
     #[must_use]
-    pub fn of(table: &Table, object: &ObjectId, codec: Codec, held: &[Assignment]) -> Self {
-        let holders = table.holders(object, codec.n());
+    pub fn of(
+        table: &Table,
+        object: &ObjectId,
+        codec: Codec,
+        held: &[Assignment],
+        may_take: impl Fn(&PeerId) -> bool,
+    ) -> Self {
+        let walk = table.walk(table.partition_of(object.as_bytes())).map(|site| site.peer);
+        let holders = walk.filter(may_take).take(codec.n());
         let mut free: Indices = (0_u8..).take(codec.n()).collect();
-        let mut places: Vec<(PeerId, Option<u8>)> = Vec::with_capacity(holders.len());
+        let mut places: Vec<(PeerId, Option<u8>)> = Vec::with_capacity(codec.n());
         for holder in holders {
             // The lowest of its shards that nobody before it keeps.
             let own = held.iter().filter(|copy| copy.holder == holder && free.contains(copy.index));

@@ -125,12 +125,25 @@ impl Subject {
             Need::Nothing
         } else if in_panic && !missing.is_empty() {
             Need::Panic
-        } else if counted.len() <= care.repair_at {
+        } else if counted.len() <= care.repair_at
+            || (!missing.is_empty() && self.is_on_the_move(ring, readable))
+        {
             Need::Repair
         } else {
             next_loss.map_or(Need::Later, |until| Need::Patience { until })
         };
         Health { counted, readable, missing, zones: self.zones(ring, readable), need }
+    }
+
+    /// Whether copies lie where they do not belong. They go only when all others are in place, so that an object on the move
+    /// is completed, however few shards it misses.
+    fn is_on_the_move(&self, ring: Ring<'_>, readable: Indices) -> bool {
+        let holders = ring.table.holders(&self.object, self.codec.n());
+        let there = || {
+            let own = self.copies.iter().filter(|copy| !copy.handed_off);
+            own.filter(|copy| !ring.liveness.is_offline(&copy.holder, ring.now))
+        };
+        there().count() > readable.len() || there().any(|copy| !holders.contains(&copy.holder))
     }
 
     /// Those who can do the repair: present holders of a copy of it.

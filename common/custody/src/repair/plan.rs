@@ -5,7 +5,7 @@ use cosmic_common::id::{ObjectId, PeerId};
 use super::health::{Health, Ring, Subject};
 use crate::{
     message::shard::Indices,
-    plan::{fill::Fill, place::Assignment},
+    plan::{fill::Fill, place::Assignment, target::Target},
 };
 
 /// What is to be done for one object.
@@ -90,21 +90,26 @@ pub fn plan_repair(subject: &Subject, health: &Health, means: &Means<'_>) -> Res
     let mut rest = health.missing;
     adopt.iter().for_each(|shard| rest.remove(shard.index));
 
-    // Whoever has a copy, away or not, gets no second shard of the object: it may come back.
-    let occupied: Vec<PeerId> = subject
-        .copies
-        .iter()
-        .filter(|copy| health.counted.contains(copy.index) || is_present(&copy.holder))
-        .map(|copy| copy.holder)
-        .collect();
+    // First where the table wants it, so that it need not move again: such a member may have a shard that another has too.
     let may_take = |peer: &PeerId| is_present(peer) && (means.may_take)(peer);
+    let own = subject.copies.iter().filter(|copy| !copy.handed_off && health.counted.contains(copy.index));
+    let own: Vec<Assignment> = own
+        .map(|copy| Assignment { index: copy.index, holder: copy.holder })
+        .chain(adopt.iter().copied())
+        .collect();
+    let target = Target::of(ring.table, &subject.object, codec, &own, means.may_take);
+    let mut make = target.wanted;
+    make.retain(|shard| rest.contains(shard.index) && is_present(&shard.holder));
+    make.iter().for_each(|shard| rest.remove(shard.index));
+    // Whoever has a copy of his own, away or not, gets no second shard of the object besides: it may come back.
+    let occupied: Vec<PeerId> = own.iter().chain(&make).map(|copy| copy.holder).collect();
     let fill = Fill { table: ring.table, object: subject.object, codec, may_take };
     let filled = fill.fill(rest, &occupied);
-    if adopt.is_empty() && filled.places.is_empty() {
+    make.extend(filled.places);
+    if adopt.is_empty() && make.is_empty() {
         return Err(Stuck::NoPlace { missing: filled.homeless.len() });
     }
-    let (read, spare) =
-        if filled.places.is_empty() { (Vec::new(), Vec::new()) } else { sources(subject, means)? };
+    let (read, spare) = if make.is_empty() { (Vec::new(), Vec::new()) } else { sources(subject, means)? };
     let is_mine = |shard: &&Assignment| shard.holder == means.me;
     let cost = |shards: &[Assignment]| {
         let moved = shards.len() - shards.iter().filter(is_mine).count();
@@ -113,11 +118,11 @@ pub fn plan_repair(subject: &Subject, health: &Health, means: &Means<'_>) -> Res
     Ok(RepairPlan {
         object: subject.object,
         read_bytes: cost(&read),
-        write_bytes: cost(&filled.places),
+        write_bytes: cost(&make),
         read,
         spare,
         adopt,
-        make: filled.places,
+        make,
         homeless: filled.homeless,
         beyond_limits: filled.beyond_limits,
     })

@@ -69,6 +69,22 @@ fn a_wide_class_waits_for_the_threshold_and_for_a_day_but_not_in_panic() {
 }
 
 #[test]
+fn an_object_on_the_move_is_completed_whatever_its_class() {
+    let (table, liveness) = ring(40, Class { k: 10, n: 20 });
+    let mut subject = subject(&table, 1, codec(10, 20));
+    let need =
+        |subject: &Subject| subject.health(Ring { table: &table, liveness: &liveness, now: START }).need;
+    let last = subject.copies.pop().unwrap();
+    assert_eq!(need(&subject), Need::Later);
+    let elsewhere = table.holders(&subject.object, 21)[20];
+    subject.copies[0].holder = elsewhere;
+    assert_eq!(need(&subject), Need::Repair, "a stray waits for the rest");
+    subject.copies[0].holder = table.holders(&subject.object, 1)[0];
+    subject.copies.push(HeldCopy { index: 7, ..last });
+    assert_eq!(need(&subject), Need::Repair, "two have the same");
+}
+
+#[test]
 fn danger_is_margin_then_zones_then_age() {
     let danger = |margin, zones, since| Danger { margin, zones, since: hours(since) };
     let mut order = [danger(1, 2, 1), danger(0, 3, 9), danger(0, 2, 5), danger(0, 2, 3), danger(-1, 1, 8)];
@@ -136,6 +152,19 @@ fn a_stand_in_takes_over_what_it_kept() {
     assert_eq!(plan.adopt, [Assignment { index: 2, holder: keeper }]);
     assert!(plan.make.is_empty() && plan.read.is_empty());
     assert_eq!(plan.bytes(), 0);
+}
+
+#[test]
+fn two_with_the_same_shard_do_not_stop_a_full_ring() {
+    // Six members for six shards: one shard is there twice, another is missing.
+    let (table, liveness) = six(6);
+    let mut subject = subject(&table, 1, codec(3, 6));
+    subject.copies[4].index = 3;
+    let ring = Ring { table: &table, liveness: &liveness, now: START };
+    let health = subject.health(ring);
+    let means = Means { me: holders(&subject)[0], ring, may_take: &|_| true, rank: &|_| 0 };
+    let plan = plan_repair(&subject, &health, &means).unwrap();
+    assert_eq!(plan.make, [Assignment { index: 4, holder: subject.copies[4].holder }]);
 }
 
 #[test]

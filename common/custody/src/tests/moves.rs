@@ -55,7 +55,7 @@ proptest! {
         let (before, after) = (ring(0..before), ring(0..after));
         let object = object(seed);
         let held: Vec<Assignment> = plan_placement(&before, &object, codec(3, 6));
-        let target = Target::of(&after, &object, codec(3, 6), &held);
+        let target = Target::of(&after, &object, codec(3, 6), &held, |_| true);
         let here = after.partition_of(object.as_bytes());
         let load = PartitionLoad { objects: 1, shard_bytes: 1, shards: 6, entry_bytes: 0 };
         let movement = Movement::between(&before, &after, |partition| {

@@ -14,7 +14,7 @@ use super::rings::{
 };
 use crate::{
     Assignment, Docket, Held, Keep, LogCustody, Promise, Receipt, Release, Suspect, Target,
-    audit::docket::Failure,
+    audit::{docket::Failure, evidence::Finding},
     count::log::Duty,
     release::{Asked, AskedLog, RELEASE_DELAY, log_needless, shard_needless},
 };
@@ -34,7 +34,7 @@ fn a_copy_goes_after_two_askings_and_the_delay() {
     let (before, after, codec) = (ring(6), ring(8), codec(3, 6));
     let manifest = manifest(codec);
     let held: Vec<Assignment> = crate::plan_placement(&before, &manifest.object(), codec);
-    let target = Target::of(&after, &manifest.object(), codec, &held);
+    let target = Target::of(&after, &manifest.object(), codec, &held, |_| true);
     assert_eq!(target.strays.len(), target.wanted.len(), "as many leave as come");
     let mine = *target.strays.first().expect("this object moves");
     let (standing, mut liveness, docket) = (standing(&after), liveness(&after), docket());
@@ -64,7 +64,7 @@ fn what_belongs_here_and_what_is_alone_stays() {
     // Six shards, four places: two indices are only at those who left the table.
     let (before, after) = (ring(6), ring(4));
     let held = crate::plan_placement(&before, &manifest.object(), codec);
-    let target = Target::of(&after, &manifest.object(), codec, &held);
+    let target = Target::of(&after, &manifest.object(), codec, &held, |_| true);
     let (standing, liveness, docket) = (standing(&before), liveness(&before), docket());
     let fresh = custody(&manifest, &target.shards, &standing);
     let asked = Asked {
@@ -79,7 +79,7 @@ fn what_belongs_here_and_what_is_alone_stays() {
     for stray in &target.strays {
         assert_eq!(shard_needless(*stray, codec, &asked), Err(Keep::OnlyOne));
     }
-    let two = Target::of(&ring(2), &manifest.object(), codec, &held);
+    let two = Target::of(&ring(2), &manifest.object(), codec, &held, |_| true);
     let asked = Asked { target: &two, ..asked };
     let stray = Assignment { index: 5, holder: peer(77) };
     assert_eq!(shard_needless(stray, codec, &asked), Err(Keep::TooSmall));
@@ -89,7 +89,7 @@ fn what_belongs_here_and_what_is_alone_stays() {
 fn a_receipt_of_an_earlier_life_frees_nothing() {
     let (table, codec) = (ring(8), codec(3, 6));
     let manifest = manifest(codec);
-    let target = Target::of(&table, &manifest.object(), codec, &[]);
+    let target = Target::of(&table, &manifest.object(), codec, &[], |_| true);
     let (standing, liveness, docket) = (standing(&table), liveness(&table), docket());
     let mut fresh = custody(&manifest, &target.shards[1..], &standing);
     fresh.insert(&receipt(&manifest, target.shards[0], life(9), START), &standing).unwrap();
@@ -109,14 +109,18 @@ fn a_receipt_of_an_earlier_life_frees_nothing() {
 fn who_signs_and_is_known_to_have_lost_it_is_not_believed() {
     let (table, codec) = (ring(8), codec(3, 6));
     let manifest = manifest(codec);
-    let target = Target::of(&table, &manifest.object(), codec, &[]);
+    let target = Target::of(&table, &manifest.object(), codec, &[], |_| true);
     let (standing, liveness, mut docket) = (standing(&table), liveness(&table), docket());
     let fresh = custody(&manifest, &target.shards, &standing);
     let Assignment { index, holder } = target.shards[2];
     let suspect = Suspect { holder, object: manifest.object(), index };
     for witness in [1, 2] {
         let (witness, accused) = (OperatorId::from_bytes([witness; 32]), OperatorId::from_bytes([9; 32]));
-        docket.failed(Failure { suspect, witness, accused, time: START }, false, START);
+        docket.failed(
+            Failure { suspect, witness, accused, finding: Finding::Denied, time: START },
+            false,
+            START,
+        );
     }
     let asked = Asked {
         target: &target,
@@ -177,7 +181,7 @@ proptest! {
         let codec = codec(3, 6);
         let manifest = manifest(codec);
         let table = ring(members);
-        let target = Target::of(&table, &manifest.object(), codec, &[]);
+        let target = Target::of(&table, &manifest.object(), codec, &[], |_| true);
         let standing = standing(&table);
         let (mut liveness, docket) = (liveness(&table), docket());
         let mine = Assignment { index: 0, holder: peer(77) };

@@ -116,7 +116,7 @@ proptest! {
         let mut held: Vec<Assignment> = plan_placement(&before, &object(1), codec);
         held.retain(|copy| !dropped.contains(&copy.index));
         held.extend(extra.into_iter().map(|(index, holder)| Assignment { index, holder: peer(holder) }));
-        let target = Target::of(&after, &object(1), codec, &held);
+        let target = Target::of(&after, &object(1), codec, &held, |_| true);
 
         let holders = after.holders(&object(1), 6);
         prop_assert_eq!(target.shards.iter().map(|shard| shard.holder).collect::<Vec<_>>(), holders.clone());
@@ -132,8 +132,13 @@ proptest! {
         // When there are fewer places than shards, what exists is placed before what would have to be made.
         let existing: BTreeSet<u8> = held.iter().map(|copy| copy.index).collect();
         prop_assert!(existing.iter().filter(|index| indices.contains(index)).count() >= existing.len().min(holders.len()));
+        // Whoever is distrusted is passed over, and the next of the walk step in.
+        let distrusted = holders.first().copied();
+        let without = Target::of(&after, &object(1), codec, &held, |peer| Some(*peer) != distrusted);
+        let walk = after.holders(&object(1), 7);
+        prop_assert_eq!(without.shards.iter().map(|shard| shard.holder).collect::<Vec<_>>(), walk.get(1..).unwrap_or_default());
         // Once everything is where it should be, nothing moves any more.
-        let settled = Target::of(&after, &object(1), codec, &target.shards);
+        let settled = Target::of(&after, &object(1), codec, &target.shards, |_| true);
         prop_assert!(settled.wanted.is_empty() && settled.strays.is_empty());
         prop_assert_eq!(settled.shards, target.shards);
     }
