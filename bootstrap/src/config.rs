@@ -88,6 +88,8 @@ impl Config {
             connections_in_max: self.connections_in_max,
             pending_in_max: 256,
             directory_server: true,
+            // Nothing of that kind passes here.
+            bulk: false,
             ..cosmic_net::Config::default()
         })
     }

@@ -25,6 +25,8 @@ pub struct Config {
     pub network: Option<PathBuf>,
     /// Address and port for peers, UDP and TCP; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether files travel by the bulk plane of a supernode, where it has one; else with everything else.
+    pub bulk: bool,
     /// Address and port of the API; port 0 takes a free one.
     pub http: SocketAddr,
     /// Host names, besides IP addresses and `localhost`, under which the API may be reached.
@@ -40,6 +42,7 @@ impl Default for Config {
         Self {
             network: None,
             listen: ([0, 0, 0, 0], 7420).into(),
+            bulk: true,
             http: ([127, 0, 0, 1], 7421).into(),
             host_names: Vec::new(),
             offline: false,

@@ -32,6 +32,10 @@ pub struct Config {
     pub network: Option<PathBuf>,
     /// Where others reach this supernode, over TCP and over QUIC; port 0 takes free ones.
     pub listen: SocketAddr,
+    /// Whether objects and shards travel by the bulk plane, a UDP port of their own; else with everything else.
+    pub bulk: bool,
+    /// The port of the bulk plane, at the address of `listen`. Absent: the port after that of `listen`.
+    pub bulk_port: Option<u16>,
     /// Addresses to tell others instead of those listened on (behind a router, in a container).
     pub advertise: Vec<Address>,
     /// Connections others may open to this supernode.
@@ -72,6 +76,8 @@ impl Default for Config {
         Self {
             network: None,
             listen: ([0, 0, 0, 0], PEER_PORT).into(),
+            bulk: true,
+            bulk_port: None,
             advertise: Vec::new(),
             // As many as there may be sessions.
             connections_in_max: 4096,
@@ -117,8 +123,12 @@ impl Config {
         let (ip, port) = (self.listen.ip(), self.listen.port());
         let family = if ip.is_ipv4() { "ip4" } else { "ip6" };
         let listen = [format!("/{family}/{ip}/udp/{port}/quic-v1"), format!("/{family}/{ip}/tcp/{port}")];
+        // Port 0 takes a free one for bulk as well.
+        let next = if port == 0 { 0 } else { port.checked_add(1).unwrap_or_default() };
         Ok(cosmic_net::Config {
             listen: listen.iter().map(|address| address.parse()).collect::<Result<_, _>>()?,
+            bulk: self.bulk,
+            bulk_listen: self.bulk.then(|| (ip, self.bulk_port.unwrap_or(next)).into()),
             external: self.advertise.clone(),
             // Half the CPU of QUIC per byte (docs/protocol/net.md); devices that dial choose for themselves.
             prefer: Transport::Tcp,

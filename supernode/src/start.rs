@@ -174,6 +174,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     run_file.update(|run| {
         run.ready = true;
         run.addresses = net.listening();
+        run.bulk = net.bulk_address();
     })?;
     tracing::info!(peer = %net.local_peer(), admin = %run_file.run().http, "ready");
     Ok(Running { tasks, health, run_file, store, home })

@@ -44,6 +44,9 @@ pub struct Run {
     /// Its multiaddresses, with the ports really taken.
     #[serde(default)]
     pub addresses: Vec<Address>,
+    /// Where its bulk plane listens, over UDP, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<SocketAddr>,
     /// The token of its API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
@@ -62,6 +65,7 @@ impl Run {
             http,
             peer: None,
             addresses: Vec::new(),
+            bulk: None,
             token: None,
         }
     }

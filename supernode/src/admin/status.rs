@@ -33,6 +33,7 @@ pub(super) async fn status(door: &Door) -> Value {
         "member": ring.members.is_active(&context.peer),
         "zone": own.map(|member| member.zone.as_str()),
         "addresses": context.net.listening(),
+        "bulk": context.net.bulk_address(),
         "ring": {
             "members": ring.table.len(),
             "zones": zones.len(),

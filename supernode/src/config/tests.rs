@@ -43,6 +43,19 @@ fn one_address_means_both_transports() {
 }
 
 #[test]
+fn bulk_has_the_port_after_unless_told_otherwise() {
+    let bulk = |settings: &[&str]| {
+        let sources = settings.iter().fold(Sources::new(), |sources, one| sources.assignment(one));
+        let net = load::<Config>(&sources).unwrap().net().unwrap();
+        net.bulk_listen.filter(|_| net.bulk).map(|address| address.to_string())
+    };
+    assert_eq!(bulk(&[]).as_deref(), Some("0.0.0.0:7411"));
+    assert_eq!(bulk(&["listen=127.0.0.1:0"]).as_deref(), Some("127.0.0.1:0"));
+    assert_eq!(bulk(&["bulk_port=9000"]).as_deref(), Some("0.0.0.0:9000"));
+    assert_eq!(bulk(&["bulk=false"]), None);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_all_mistakes() {
     let sources = ["objects.in_flight_max=0", "sessions.spaces_max=0"];
     let sources = sources.iter().fold(Sources::new(), |sources, one| sources.assignment(one));
