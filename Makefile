@@ -43,7 +43,7 @@ bench: build ## one benchmark as JSON: make bench NAME=files
 	$(BIN)/cosmic-loadtest bench $(NAME) --json
 
 simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000, or 5000@100000
-	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked -p cosmic-sync sim::
+	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked -p cosmic-sync -p cosmic-custody sim::
 
 fuzz: ## hostile bytes for every decoder, each room for a while: make fuzz FUZZ_SECONDS=60
 	@tools/fuzz $${FUZZ_SECONDS:-60}
