@@ -45,7 +45,7 @@ pub enum Name {
 /// What a benchmark is asked to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Size of the file of `files`.
+    /// Size of the file of `files`, and of what is stored for `start`.
     pub mib: u64,
     /// Documents of `sync`.
     pub documents: usize,
@@ -122,7 +122,7 @@ pub async fn run(name: Name, options: &Options) -> Result<Value, Error> {
         Name::Sync => ("sync", sync::run(place, options.documents).await?),
         Name::Latency => ("latency", latency::run(place, options.samples).await?),
         Name::Idle => ("idle", idle::run(place).await?),
-        Name::Start => ("start", start::run(place).await?),
+        Name::Start => ("start", start::run(place, options.mib).await?),
     };
     Ok(json!({
         "name": word, "commit": commit().await,

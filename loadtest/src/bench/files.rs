@@ -81,16 +81,27 @@ fn rates(report: &mut Report, name: &str, bytes: u64, took: Took) {
 
 /// Stores a file and waits until it survives any three supernodes.
 async fn put(app: &App, space: &str, directory: &Path, name: &str) -> Result<(), Error> {
-    let file = tokio::fs::File::open(directory.join(name))
-        .await
-        .map_err(|source| Error::Io("the file to store", source))?;
-    app.upload(space, name, file).await?;
-    let path = format!("spaces/{space}/files/{name}/durability");
-    wait_until(app, &path, "level durable, survives 3", |answer| {
+    store(app, space, directory, name, "level durable, survives 3", |answer| {
         answer.get("level").and_then(Value::as_str) == Some("durable")
             && answer.get("survives").and_then(Value::as_u64) >= Some(KILLED as u64)
     })
     .await
+}
+
+/// Stores a file and waits until it is as safe as it should be.
+pub(super) async fn store(
+    app: &App,
+    space: &str,
+    directory: &Path,
+    name: &str,
+    what: &'static str,
+    enough: impl Fn(&Value) -> bool,
+) -> Result<(), Error> {
+    let file = tokio::fs::File::open(directory.join(name))
+        .await
+        .map_err(|source| Error::Io("the file to store", source))?;
+    app.upload(space, name, file).await?;
+    wait_until(app, &format!("spaces/{space}/files/{name}/durability"), what, enough).await
 }
 
 /// Reads a whole file; the node has checked every byte against its hash before it passes it on.

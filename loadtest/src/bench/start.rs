@@ -1,15 +1,19 @@
-//! `start`: from exec to ready, with nothing stored.
+//! `start`: from exec to ready, with nothing stored, and for a supernode with a file stored.
 
 use std::path::Path;
 
-use super::{Error, Report, now, percentile};
-use crate::network::Network;
+use serde_json::Value;
+
+use super::{Error, Report, files, now, percentile};
+use crate::{api::App, demo::random_file, network::Network};
 
 const ROUNDS: usize = 7;
+const FILE: &str = "start.bin";
 
-pub(super) async fn run(directory: &Path) -> Result<Report, Error> {
+pub(super) async fn run(directory: &Path, mib: u64) -> Result<Report, Error> {
     let mut report = Report::default();
     report.parameter("rounds", ROUNDS);
+    report.parameter("filled_bytes", mib << 20);
     let mut network = Network::start(directory, 1, 1).await?;
     let (mut new, mut node, mut supernode) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -19,12 +23,7 @@ pub(super) async fn run(directory: &Path) -> Result<Report, Error> {
             samples.push(begun.elapsed().as_secs_f64());
             device.stop().await?;
         }
-        if let Some(process) = network.supernodes.first_mut().and_then(Option::take) {
-            process.stop().await?;
-        }
-        let begun = now();
-        network.start_supernode(0).await?;
-        supernode.push(begun.elapsed().as_secs_f64());
+        supernode.push(restart(&mut network).await?);
     }
     let mut slowest: f64 = 0.0;
     for (name, samples) in [("new_node_s", &mut new), ("node_s", &mut node), ("supernode_s", &mut supernode)]
@@ -35,6 +34,30 @@ pub(super) async fn run(directory: &Path) -> Result<Report, Error> {
         report.figure(name, median);
     }
     report.figure("empty_s", slowest);
+
+    random_file(&directory.join(FILE), mib << 20, 3)?;
+    let device = network.start_node("device", &[]).await?;
+    let app = App::new(&device);
+    let space = app.create_space("Bench").await?;
+    let is_there = |answer: &Value| answer.get("level").and_then(Value::as_str) != Some("local");
+    files::store(&app, &space, directory, FILE, "a level beyond local", is_there).await?;
+    device.stop().await?;
+    let mut filled = Vec::new();
+    for _ in 0..ROUNDS {
+        filled.push(restart(&mut network).await?);
+    }
+    filled.sort_by(f64::total_cmp);
+    report.figure("filled_s", percentile(&filled, 0.5));
     network.stop().await?;
     Ok(report)
+}
+
+/// Stops the supernode in order and starts it again; seconds until it is ready.
+async fn restart(network: &mut Network) -> Result<f64, Error> {
+    if let Some(process) = network.supernodes.first_mut().and_then(Option::take) {
+        process.stop().await?;
+    }
+    let begun = now();
+    network.start_supernode(0).await?;
+    Ok(begun.elapsed().as_secs_f64())
 }
