@@ -1,4 +1,4 @@
-//! A data directory that was copied: two processes with one device key.
+//! A data directory that was copied or set back: two processes, or two pasts, with one device key.
 
 use std::{fs, path::Path};
 
@@ -33,6 +33,16 @@ async fn write(node: &Process, name: &str, space: &str) -> Vec<String> {
     }
     app.patch(&notes::path(space, "shared"), &json!({ name: true })).await.unwrap();
     ids
+}
+
+/// No process has seen two entries at one place of a log.
+fn nobody_forked(directory: &Path) {
+    let logs = fs::read_dir(directory).unwrap().map(|item| item.unwrap().path());
+    for log in logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+        let text = fs::read_to_string(&log).unwrap();
+        assert!(!text.contains("forked its log"), "{}: {text}", log.display());
+        assert!(!text.contains("another branch of a log"), "{}: {text}", log.display());
+    }
 }
 
 /// All three see what each of them wrote, and the same in the document that all changed.
@@ -83,13 +93,51 @@ async fn a_copied_data_directory_writes_logs_of_its_own() {
         wait_for_all(nodes, space, &ids).await;
     }
 
-    let logs = fs::read_dir(directory.path()).unwrap().map(|item| item.unwrap().path());
-    for log in logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
-        let text = fs::read_to_string(&log).unwrap();
-        assert!(!text.contains("forked its log"), "{}: {text}", log.display());
-        assert!(!text.contains("another branch of a log"), "{}: {text}", log.display());
-    }
+    nobody_forked(directory.path());
     for node in [original, copied, other] {
+        node.stop().await.unwrap();
+    }
+    network.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_set_back_gets_everything_again_and_forks_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
+    let (data, backup) = (directory.path().join("device"), directory.path().join("backup"));
+    let device = network.start_node("device", &[]).await.unwrap();
+    let space = App::new(&device).create_space("Notes").await.unwrap();
+    notes::write_replicated(&App::new(&device), &space, "shared", PATIENCE).await.unwrap();
+    device.stop().await.unwrap();
+    copy(&data, &backup);
+
+    let device = network.start_node("device", &[]).await.unwrap();
+    let mut ids = write(&device, "before", &space).await;
+    notes::write_replicated(&App::new(&device), &space, "last", PATIENCE).await.unwrap();
+    ids.push("last".to_owned());
+    device.kill().await.unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+
+    // It writes before and after it has heard of what it wrote in the past that is gone.
+    let device = network.start_node("device", &["--offline"]).await.unwrap();
+    ids.extend(write(&device, "offline", &space).await);
+    App::new(&device).put("network", &json!({"online": true})).await.unwrap();
+    notes::wait_for(&App::new(&device), &space, &ids).await;
+    ids.extend(write(&device, "after", &space).await);
+    let ticket = App::new(&device).invite(&space, "editor").await.unwrap();
+    let other = network.start_node("other", &[]).await.unwrap();
+    App::new(&other).join(&ticket).await.unwrap();
+    notes::wait_for(&App::new(&other), &space, &ids).await;
+    let path = notes::path(&space, "shared");
+    let complete = |answer: &Value| {
+        let value = answer.get("value");
+        ["before", "offline", "after"].iter().all(|name| value.and_then(|value| value.get(name)).is_some())
+    };
+    App::new(&other).wait_until(&path, "every change", PATIENCE, complete).await.unwrap();
+
+    nobody_forked(directory.path());
+    for node in [device, other] {
         node.stop().await.unwrap();
     }
     network.stop().await.unwrap();
