@@ -164,11 +164,8 @@ async fn bind_network(
 ) -> Result<(Handle, Actor), Error> {
     let metrics = cosmic_net::Metrics::default();
     registry.room("net", |room| metrics.register(room));
-    let config = cosmic_net::Config {
-        listen: config.addresses(),
-        bulk: config.bulk,
-        ..cosmic_net::Config::default()
-    };
+    let config =
+        cosmic_net::Config { listen: config.addresses(), bulk: config.bulk, ..cosmic_net::Config::default() };
     let protocols = &[SPACE, OBJECT];
     Ok(cosmic_net::bind(Options { key, config, protocols, validator: Arc::new(RefuseAll), metrics }).await?)
 }

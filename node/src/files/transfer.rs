@@ -1,6 +1,6 @@
 //! Files in and out: cut, sealed and cached as they arrive; fetched, opened and checked as they are read.
 
-use std::{io, ops::Range};
+use std::{io, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use cosmic_common::id::SpaceId;
@@ -18,8 +18,11 @@ use crate::{
 
 /// Chunks fetched ahead of the reader.
 const AHEAD: usize = 3;
-/// How often a chunk is asked for again before the reader is told that it cannot be had.
-const TRIES: usize = 20;
+/// How long a chunk is asked for before the reader is told that it cannot be had: a gateway that died is noticed after
+/// 6 s, and the next ones tried may be dead as well.
+const FETCH_PATIENCE: Duration = Duration::from_secs(45);
+/// The pause before a chunk is asked for again, unless a session begins earlier.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Stores a file whose bytes come from `pieces`: durable on this device when it returns, then uploaded.
 ///
@@ -147,7 +150,8 @@ async fn fetch(node: &Node, space: SpaceId, chunk: &ChunkReference) -> Result<Ve
         return Ok(bytes);
     }
     let mut sessions = node.sessions.watch();
-    for _try in 0..TRIES {
+    let until = node.clock().monotonic().after(FETCH_PATIENCE);
+    while *node.online.borrow() && node.clock().monotonic() < until {
         sessions.mark_unchanged();
         match objects::fetch(node, &space, object).await {
             Ok(bytes) => {
@@ -167,9 +171,6 @@ async fn fetch(node: &Node, space: SpaceId, chunk: &ChunkReference) -> Result<Ve
     }
     Err(Error::Unreachable)
 }
-
-/// The pause before a chunk is asked for again.
-const RETRY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Caches what was fetched; that the disk is full is no reason not to read.
 async fn keep(node: &Node, object: cosmic_common::id::ObjectId, bytes: Vec<u8>) {

@@ -124,6 +124,7 @@ impl Driver {
     ) -> Result<End, Error> {
         let clock = self.node.clock().clone();
         let mut online = self.node.online.subscribe();
+        let mut leaving = None;
         self.perform(outputs).await?;
         loop {
             if let Some(end) = self.end.take() {
@@ -132,10 +133,10 @@ impl Driver {
             }
             let input = tokio::select! {
                 biased;
-                () = shutdown.triggered() => vec![Input::Close],
                 () = went_offline(&mut online) => vec![Input::Close],
-                frame = receiver.recv(SpaceFrame::LIMIT) => self.frame(frame).await?,
                 event = events.recv() => self.event(event),
+                () = leave(shutdown, &clock, &mut leaving, self.flight.is_empty()) => vec![Input::Close],
+                frame = receiver.recv(SpaceFrame::LIMIT) => self.frame(frame).await?,
                 () = due(&clock, self.timers.values().min().copied()) => self.fired(),
                 () = due(&clock, self.flight.overdue_at()) => {
                     self.give_up_waiting().await?;
@@ -447,6 +448,15 @@ async fn name_places(node: &Node, ticket: Ticket, places: Vec<Place>) -> Input {
     }
 }
 
+/// The process ends, and what was written last has reached the gateway or had the time to.
+async fn leave(shutdown: &Shutdown, clock: &Clock, leaving: &mut Option<Monotonic>, nothing_flies: bool) {
+    shutdown.triggered().await;
+    let until = *leaving.get_or_insert_with(|| clock.monotonic().after(LEAVE_PATIENCE));
+    if !nothing_flies {
+        clock.sleep_until(until).await;
+    }
+}
+
 async fn due(clock: &Clock, at: Option<Monotonic>) {
     match at {
         Some(at) => clock.sleep_until(at).await,
@@ -454,6 +464,9 @@ async fn due(clock: &Clock, at: Option<Monotonic>) {
     }
 }
 
+/// How long a process that ends waits for its gateway to take what was written last: whoever was just given a ticket
+/// cannot come in without it.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the end of a session may take to be written out.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 

@@ -82,6 +82,11 @@ impl Flight {
         usize::try_from(entries).unwrap_or(usize::MAX)
     }
 
+    /// Whether nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.flying.is_empty()
+    }
+
     /// When changes have waited long enough, if any may be waiting.
     pub(super) fn overdue_at(&self) -> Option<Monotonic> {
         self.since.map(|since| since.after(BATCH_PATIENCE))
