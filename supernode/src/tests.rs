@@ -2,7 +2,7 @@
 
 mod device;
 mod entries;
-mod hostile;
 mod formats;
+mod hostile;
 mod objects;
 mod world;
