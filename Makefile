@@ -32,7 +32,7 @@ rules: prepare ## the tests of the pure crates, in seconds
 lint: prepare ## format, lints, crate arrows, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	export RUSTDOCFLAGS=-Dwarnings; $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: dependency rules not checked"; fi
 	@if command -v typos >/dev/null; then typos; fi
 
@@ -43,10 +43,10 @@ bench: build ## one benchmark as JSON: make bench NAME=files
 	$(BIN)/cosmic-loadtest bench $(NAME) --json
 
 simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000, or 5000@100000
-	COSMIC_SEEDS=$${SEEDS:-2000} $(CARGO) test --locked -p cosmic-sync -p cosmic-custody sim::
+	export COSMIC_SEEDS=$${SEEDS:-2000}; $(CARGO) test --locked -p cosmic-sync -p cosmic-custody sim::
 
 fuzz: ## hostile bytes for every decoder, each room for a while: make fuzz FUZZ_SECONDS=60
 	@tools/fuzz $${FUZZ_SECONDS:-60}
 
 soak: build ## kills, full disks and interruptions for long: make soak ROUNDS=200
-	COSMIC_ROUNDS=$${ROUNDS:-200} $(CARGO) test --locked --workspace --test cluster -- --test-threads 1
+	export COSMIC_ROUNDS=$${ROUNDS:-200}; $(CARGO) test --locked --workspace --test cluster -- --test-threads 1

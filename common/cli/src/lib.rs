@@ -37,7 +37,7 @@ pub struct House {
 /// Options of every command.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Everywhere {
-    /// Where the data lies [default: $XDG_DATA_HOME/<program>; for a service that root runs /var/lib/<program>]
+    /// Where the data lies [default: $XDG_DATA_HOME/PROGRAM; for a service that root runs /var/lib/PROGRAM]
     #[arg(long, global = true, env = "COSMIC_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Print the answer as JSON, for programs

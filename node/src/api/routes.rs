@@ -14,7 +14,7 @@ pub(super) struct Operation {
     pub(super) path: &'static str,
     pub(super) summary: &'static str,
     pub(super) route: Route,
-    /// Query parameters and headers, by their names among [`openapi::PARAMETERS`].
+    /// Query parameters and headers, by their names among `PARAMETERS` of the document.
     pub(super) parameters: &'static [&'static str],
     pub(super) body: Option<Content>,
     /// Each good answer: its status and content.
