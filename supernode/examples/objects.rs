@@ -29,6 +29,7 @@ use cosmic_space::{
 };
 use cosmic_store::{Setup, Store};
 use cosmic_supernode::{
+    care,
     context::{Context, Limits},
     holders::Holders,
     metrics::Metrics,
@@ -146,7 +147,9 @@ impl World {
                 sessions: session::Sessions::default(),
             });
             let config = objects::Config::default();
-            Services::start(&context, latest.clone(), &config, shards::Metrics::register(&registry))?;
+            let metrics = (shards::Metrics::register(&registry), care::Metrics::register(&registry));
+            let config = (&config, &care::Config::default());
+            Services::start(&context, latest.clone(), config, metrics.0, metrics.1)?;
             supernodes.push((context, tasks));
         }
         Ok(Self { supernodes, _ring: (ring, holders) })
@@ -184,7 +187,7 @@ fn view(hands: &[(SecretKey, Handle, Tasks)]) -> Outcome<RingView> {
 async fn bind(key: &SecretKey, tasks: &Tasks, serve: bool) -> Outcome<Handle> {
     let listen = if serve { vec!["/ip4/127.0.0.1/tcp/0".parse()?] } else { Vec::new() };
     let config = cosmic_net::Config { listen, prefer: Transport::Tcp, ..cosmic_net::Config::default() };
-    let protocols: &[_] = if serve { &[SPACE, REPLICA, OBJECT, SHARD] } else { &[] };
+    let protocols: &[_] = if serve { &[SPACE, REPLICA, OBJECT, SHARD, care::CARE] } else { &[] };
     let (validator, metrics) = (Arc::new(RefuseAll), cosmic_net::Metrics::default());
     let (net, actor) = cosmic_net::bind(Options { key, config, protocols, validator, metrics }).await?;
     tasks.spawn("network", |shutdown| actor.run(async move { shutdown.triggered().await }));

@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
     response::{Html, IntoResponse, Response},
-    routing::get,
+    routing::{get, post, put},
 };
 use cosmic_common::id::{PeerId, SpaceId};
 use cosmic_custody::Quota;
@@ -18,8 +18,9 @@ use cosmic_runtime::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{context::Context, home::Home, quota::Quotas};
+use crate::{care::Care, context::Context, home::Home, quota::Quotas};
 
+mod care;
 mod dump;
 mod member;
 mod page;
@@ -32,6 +33,8 @@ pub struct Door {
     pub context: Arc<Context>,
     /// What spaces use.
     pub quotas: Quotas,
+    /// Who looks after what is kept.
+    pub care: Care,
     /// Who passes a new member record on.
     pub membership: cosmic_membership::Handle,
     /// Where a new member record is kept.
@@ -58,6 +61,10 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/quota/{space}", get(show_quota).put(set_quota))
         .route("/api/v1/peers", get(peers))
         .route("/api/v1/ring", get(ring))
+        .route("/api/v1/care/repair", get(care::show))
+        .route("/api/v1/care/repair/pause", post(care::pause))
+        .route("/api/v1/care/repair/resume", post(care::resume))
+        .route("/api/v1/care/repair/throttle", put(care::throttle))
         .route("/api/v1/member", get(member::show).put(member::set))
         .with_state(door.clone());
     let page = Router::new().route("/", get(show_page)).with_state(door);

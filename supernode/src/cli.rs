@@ -15,6 +15,7 @@ use cosmic_runtime::{config::Mistakes, data_dir, exit, telemetry};
 use crate::{config, home, home::Home, key_file, start};
 
 mod operator;
+mod repair;
 
 const HOUSE: House = House { program: home::PROGRAM, noun: "supernode", home: data_dir::Home::Service };
 
@@ -49,6 +50,9 @@ enum Command {
     /// What a space may keep here
     #[command(subcommand)]
     Quota(QuotaCommand),
+    /// Repairs of what lost supernodes kept
+    #[command(subcommand)]
+    Repair(repair::Command),
     /// Write everything this supernode can read of what it stores into a directory
     Dump {
         /// A directory, made if it is not there; holds `records.jsonl` (what is known of each thing) and `raw` (all bytes)
@@ -146,6 +150,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         }
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
         Command::Quota(command) => quota(command, &running()?, output)?,
+        Command::Repair(command) => repair::carry_out(command, &running()?, output)?,
         Command::Dump { out } => dump(&running()?, &out, output)?,
         Command::Peers => {
             output.table(&running()?.get("peers")?, "", &["peer", "role", "zone", "addresses"])?;

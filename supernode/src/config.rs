@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{context::Limits, objects, quota};
+use crate::{care, context::Limits, objects, quota};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -46,6 +46,8 @@ pub struct Config {
     pub log: telemetry::Config,
     /// Objects of devices.
     pub objects: objects::Config,
+    /// Care for what is kept.
+    pub care: care::Config,
     /// What a space may keep here unless a quota was set for it.
     pub quota: quota::Config,
     /// Sessions of devices.
@@ -84,6 +86,7 @@ impl Default for Config {
             admin: admin::Config::on(ADMIN_PORT),
             log: telemetry::Config::default(),
             objects: objects::Config::default(),
+            care: care::Config::default(),
             quota: quota::Config::default(),
             sessions: Sessions::default(),
             store: cosmic_store::Config::default(),
@@ -96,6 +99,7 @@ impl Settings for Config {
         mistakes.within("admin", |mistakes| self.admin.check(mistakes));
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         mistakes.within("objects", |mistakes| self.objects.check(mistakes));
+        mistakes.within("care", |mistakes| self.care.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
         if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {
             mistakes.refuse(

@@ -228,7 +228,13 @@ impl Objects {
         verdict.shards.len() >= verdict.wanted
     }
 
-    fn coder(&self, object: ObjectId, codec: Codec) -> Result<Arc<Coder>, Error> {
+    /// Whether every place among the objects in flight is taken, so that devices wait.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.0.in_flight.available_permits() == 0
+    }
+
+    pub(crate) fn coder(&self, object: ObjectId, codec: Codec) -> Result<Arc<Coder>, Error> {
         let mut coders = self.0.coders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(coder) = coders.get(&codec) {
             return Ok(Arc::clone(coder));

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::{
     admin::{self, Door},
+    care::{self, CARE, Care},
     config::Config,
     context::Context,
     entries,
@@ -42,7 +43,7 @@ use crate::{
 /// How long everything may take to end before it is dropped.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// What others may open streams of.
-const PROTOCOLS: [Protocol; 4] = [SPACE, REPLICA, OBJECT, SHARD];
+const PROTOCOLS: [Protocol; 5] = [SPACE, REPLICA, OBJECT, SHARD, CARE];
 
 /// Why a supernode cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,8 @@ pub struct Services {
     pub objects: Objects,
     /// Spaces.
     pub spaces: Spaces,
+    /// Care for what is kept.
+    pub care: Care,
 }
 
 impl Services {
@@ -101,8 +104,9 @@ impl Services {
     pub fn start(
         context: &Arc<Context>,
         holders: Latest,
-        config: &objects::Config,
+        (config, care): (&objects::Config, &care::Config),
         metrics: shards::Metrics,
+        care_metrics: care::Metrics,
     ) -> Result<Self, Error> {
         let tasks = &context.tasks;
         let quotas = Quotas::new(context.store.clone(), context.limits.quota);
@@ -111,7 +115,8 @@ impl Services {
         let objects = Objects::new(context, shards.clone(), config);
         objects::serve(&objects, context, tasks)?;
         let spaces = entries::start(Arc::clone(context))?;
-        Ok(Self { quotas, shards, objects, spaces })
+        let care = Care::start(context, shards.clone(), objects.clone(), care, care_metrics)?;
+        Ok(Self { quotas, shards, objects, spaces, care })
     }
 }
 
@@ -166,8 +171,15 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         limits: config.limits(),
         sessions: Sessions::default(),
     });
-    let services = Services::start(&context, holders, &config.objects, shards::Metrics::register(&registry))?;
-    let door = Door { context, quotas: services.quotas.clone(), membership, home: Arc::clone(&home) };
+    let services = Services::start(
+        &context,
+        holders,
+        (&config.objects, &config.care),
+        shards::Metrics::register(&registry),
+        care::Metrics::register(&registry),
+    )?;
+    let (quotas, care) = (services.quotas.clone(), services.care.clone());
+    let door = Door { context, quotas, care, membership, home: Arc::clone(&home) };
     let admin = Admin::new(&config.admin, health.clone(), registry);
     http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
     health.set_ready(true);

@@ -99,6 +99,8 @@ pub const FACTS: Table<u8, Bytes> = Table::<u8, Bytes>::bytes("facts", 1);
 pub enum Fact {
     /// The life of this data, 16 bytes.
     Incarnation = 0,
+    /// The last object the walk over what is kept looked at, while it is under way.
+    Walk = 1,
 }
 
 /// Second half of the keys of [`USAGE`].

@@ -8,6 +8,7 @@ mod cluster {
     mod door;
     mod files;
     mod full;
+    mod healing;
     mod kills;
     mod leftovers;
     mod mistakes;

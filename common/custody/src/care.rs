@@ -19,8 +19,8 @@ pub struct Care {
     pub repair_at: usize,
     /// So many healthy shards, or fewer, are mended before all else, without patience, with the larger budget.
     pub panic_at: usize,
-    /// How long a holder may be away before its shards count as missing.
-    pub patience: Duration,
+    /// Whether it has room for stragglers, and so the patience of the wide classes ([`crate::liveness::Patience`]).
+    pub is_wide: bool,
 }
 
 impl Care {
@@ -35,9 +35,9 @@ impl Care {
             (10, 20) => 17,
             _ => n,
         };
-        let patience = if wanted < n { PATIENCE_WIDE } else { PATIENCE_NARROW };
+        let is_wide = wanted < n;
         // A fifth of what may be lost is left: 12 of 20, 9 of 14, 6 of 10, 3 of 6, the last copy.
         let panic_at = k + (n - k) / 5;
-        Self { wanted, repair_at: wanted - 1, panic_at, patience }
+        Self { wanted, repair_at: wanted - 1, panic_at, is_wide }
     }
 }

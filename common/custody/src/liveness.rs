@@ -13,18 +13,34 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::{id::PeerId, time::Timestamp};
 
+use crate::care::{Care, PATIENCE_NARROW, PATIENCE_WIDE};
+
 /// When silence begins to mean something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// Shorter silences are ignored: restarts, updates, a cable.
     pub away_after: Duration,
-    /// From here on the member counts as offline.
+    /// From here on the member counts as offline; the narrow classes wait no longer.
     pub offline_after: Duration,
+    /// How long the wide classes wait ([`crate::care::Care::is_wide`]).
+    pub wide_after: Duration,
+}
+
+impl Patience {
+    /// How long a class waits for a holder.
+    #[must_use]
+    pub const fn of(&self, care: &Care) -> Duration {
+        if care.is_wide { self.wide_after } else { self.offline_after }
+    }
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { away_after: Duration::from_hours(1), offline_after: Duration::from_hours(4) }
+        Self {
+            away_after: Duration::from_hours(1),
+            offline_after: PATIENCE_NARROW,
+            wide_after: PATIENCE_WIDE,
+        }
     }
 }
 
@@ -65,6 +81,12 @@ impl Liveness {
     #[must_use]
     pub const fn new(patience: Patience) -> Self {
         Self { patience, heard: BTreeMap::new() }
+    }
+
+    /// How long is waited.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// These are the active and the retired members from now on. One that was not known counts as heard now: after a
@@ -151,7 +173,7 @@ impl Liveness {
     /// When the next member changes its presence if nobody is heard until then.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let Patience { away_after, offline_after } = self.patience;
+        let Patience { away_after, offline_after, .. } = self.patience;
         self.heard
             .values()
             .flat_map(|heard| [heard.last.after(away_after), heard.last.after(offline_after)])

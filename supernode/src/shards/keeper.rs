@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cosmic_common::id::{Hash, ObjectId, PeerId, SpaceId};
-use cosmic_custody::{Held, Placement, Promise};
+use cosmic_custody::{Held, Placement, Promise, message::care::Surveyed};
 use cosmic_erasure::Manifest;
 use cosmic_store::Span;
 use tokio::sync::{Mutex, MutexGuard};
@@ -163,6 +163,46 @@ impl Keeper {
             kept.receipts.push(self.receipt(object, index, &row));
         }
         Ok(kept)
+    }
+
+    /// Which shards of `object` are kept, and which of them for others.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn surveyed(&self, object: &ObjectId) -> Result<Surveyed, Error> {
+        let mut kept = Surveyed::default();
+        for item in self.context.store.scan(&KEPT, &Span::prefix(object), cosmic_common::limit::SHARDS_MAX) {
+            let ((_object, index), row) = item?;
+            let side = if row.owner.is_none() { &mut kept.own } else { &mut kept.handed_off };
+            side.insert(index);
+        }
+        Ok(kept)
+    }
+
+    /// The space that a shard of `object` is charged to here; none if there is no shard.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn space_of(&self, object: &ObjectId) -> Result<Option<SpaceId>, Error> {
+        let row = self.context.store.scan(&KEPT, &Span::prefix(object), 1).next().transpose()?;
+        Ok(row.map(|(_key, row)| row.space))
+    }
+
+    /// Keeps as its own, from now on, a shard that was kept for another; signs for it once that is durable.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`], or if the disk fails.
+    pub async fn adopt(&self, object: ObjectId, index: u8) -> Result<Vec<u8>, Error> {
+        let store = &self.context.store;
+        let _lane = self.lane(&object).await;
+        let row = store.get(&KEPT, &(object, index))?.ok_or(Error::NotHere { object, index })?;
+        let own = KeptRow { owner: None, ..row };
+        if row.owner.is_some() {
+            let mut batch = store.batch();
+            batch.put(&KEPT, &(object, index), &own);
+            store.commit(batch).await?;
+        }
+        Ok(self.receipt(object, index, &own))
     }
 
     /// The encoded manifest of `object`, if a shard of it is here.

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::{
+    care::{self, CARE},
     context::{Context, Limits},
     duty,
     holders::Holders,
@@ -55,10 +56,15 @@ pub(super) struct World {
 impl World {
     /// As many supernodes as asked for, each in a zone of its own.
     pub(super) fn new(count: u8) -> Self {
+        Self::with_clock(count, &Clock::system(), &care::Config::default())
+    }
+
+    /// The same, by this clock and with this care.
+    pub(super) fn with_clock(count: u8, clock: &Clock, care: &care::Config) -> Self {
         let network = MemoryNetwork::new();
         let joined: Vec<_> = (1..=count)
             .map(|n| {
-                let protocols = [protocol::SPACE, protocol::REPLICA, protocol::OBJECT, protocol::SHARD];
+                let protocols = [protocol::SPACE, protocol::REPLICA, protocol::OBJECT, protocol::SHARD, CARE];
                 (key(n), network.join(key(n).peer_id(), &protocols, Arc::new(RefuseAll)))
             })
             .collect();
@@ -69,7 +75,7 @@ impl World {
         let (holders, latest) = watch::channel(Arc::new(holders_of(&ring.borrow())));
         let start = |(key, net): (SecretKey, cosmic_net::Handle)| {
             let directory = tempfile::tempdir().unwrap();
-            let (clock, health, registry) = (Clock::system(), Health::new(), Registry::new());
+            let (clock, health, registry) = (clock.clone(), Health::new(), Registry::new());
             let config = cosmic_store::Config { reserve_bytes: 0, ..cosmic_store::Config::default() };
             let setup = Setup {
                 schema: tables::schema(),
@@ -93,9 +99,9 @@ impl World {
                 sessions: Sessions::default(),
             });
             let metrics = crate::shards::Metrics::default();
+            let config = (&crate::objects::Config::default(), care);
             let services =
-                Services::start(&context, latest.clone(), &crate::objects::Config::default(), metrics)
-                    .unwrap();
+                Services::start(&context, latest.clone(), config, metrics, care::Metrics::default()).unwrap();
             Supernode { spaces: services.spaces.clone(), services, context, _directory: directory }
         };
         let supernodes = joined.into_iter().map(start).collect();

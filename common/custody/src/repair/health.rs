@@ -102,12 +102,13 @@ impl Subject {
     #[must_use]
     pub fn health(&self, ring: Ring<'_>) -> Health {
         let care = Care::of(self.codec);
+        let patience = ring.liveness.patience().of(&care);
         let own = || self.copies.iter().filter(|copy| !copy.handed_off);
         let all = |is_counted: &dyn Fn(&PeerId) -> bool| -> Indices {
             own().filter(|copy| is_counted(&copy.holder)).map(|copy| copy.index).collect()
         };
         let readable = all(&|holder| !ring.liveness.is_offline(holder, ring.now));
-        let patient = all(&|holder| !ring.liveness.is_missing(holder, care.patience, ring.now));
+        let patient = all(&|holder| !ring.liveness.is_missing(holder, patience, ring.now));
         let in_panic = readable.len() <= care.panic_at;
         let counted = if in_panic { readable } else { patient };
         let missing: Indices =
@@ -118,7 +119,7 @@ impl Subject {
             .filter(|index| !readable.contains(*index))
             .filter_map(|index| {
                 let holders = own().filter(|copy| copy.index == index);
-                holders.map(|copy| ring.liveness.missing_from(&copy.holder, care.patience)).max()
+                holders.map(|copy| ring.liveness.missing_from(&copy.holder, patience)).max()
             })
             .min();
         let need = if missing.is_empty() && next_loss.is_none() {

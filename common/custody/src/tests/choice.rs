@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::rings::{HOUR, START, codec, hours, peer, site, sites};
 use crate::{
-    Care, Choice, Recode, Recoding,
+    Care, Choice, Patience, Recode, Recoding,
     care::{PATIENCE_NARROW, PATIENCE_WIDE},
     choice::RECODE_AFTER,
     shards_wanted,
@@ -60,9 +60,10 @@ fn those_who_are_not_there_do_not_count() {
 #[test]
 fn care_is_that_of_the_table_of_classes() {
     let care = |k, n| {
-        let Care { wanted, repair_at, panic_at, patience } = Care::of(codec(k, n));
+        let care = Care::of(codec(k, n));
+        let Care { wanted, repair_at, panic_at, .. } = care;
         assert_eq!(shards_wanted(codec(k, n)), wanted);
-        (repair_at, panic_at, patience)
+        (repair_at, panic_at, Patience::default().of(&care))
     };
     assert_eq!(care(1, 3), (2, 1, PATIENCE_NARROW));
     assert_eq!(care(3, 6), (5, 3, PATIENCE_NARROW));

@@ -1,0 +1,199 @@
+//! Care for what is kept: who is there, which objects are in danger, and their repair. The rules are those of
+//! `cosmic_custody`; here they get their hands.
+//!
+//! ```text
+//! watch ── who answers ──▶ Liveness ─┐
+//! walk ── what lies here ── survey ──┴─▶ Queue ── turn, lease, budget ──▶ mend ── Which, Get, Put ──▶ placement record
+//! ```
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use cosmic_common::{
+    id::{ObjectId, PeerId},
+    protocol::Protocol,
+    time::Timestamp,
+};
+use cosmic_custody::{Leases, Liveness, Queue, message::care::PROTOCOL, message::refusal::Refusal};
+use cosmic_ring::State;
+use cosmic_runtime::tasks::Group;
+
+use crate::{
+    context::Context,
+    objects::Objects,
+    shards::{self, Shards},
+};
+
+mod ask;
+mod config;
+mod mend;
+mod metrics;
+mod repair;
+mod serve;
+mod status;
+mod survey;
+mod walk;
+mod watch;
+
+pub use config::Config;
+pub use metrics::Metrics;
+pub use repair::Throttle;
+
+/// `/cosmic/care/1`.
+pub const CARE: Protocol = Protocol::new(PROTOCOL);
+/// Repairs, and questions about leases, at once; the queue itself lets far fewer repairs run.
+const WORK_MAX: usize = 256;
+/// Members that are asked at once.
+const ASKED_AT_ONCE: usize = 16;
+
+/// Why care could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The network.
+    #[error("the supernode cannot be asked")]
+    Net(#[from] cosmic_net::Error),
+    /// The other one said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The other one said something else than it should.
+    #[error("{} broke the protocol of care: {what}", peer.short())]
+    Protocol {
+        /// Who.
+        peer: PeerId,
+        /// What it did.
+        what: &'static str,
+    },
+    /// A shard.
+    #[error(transparent)]
+    Shard(#[from] shards::Error),
+    /// The own store.
+    #[error("what is kept here cannot be read")]
+    Store(#[from] cosmic_store::Error),
+    /// The process is ending.
+    #[error("the supernode is stopping")]
+    Stopping,
+}
+
+/// Looks after what this supernode keeps. Cheap to clone.
+#[derive(Clone)]
+pub struct Care(Arc<Inner>);
+
+struct Inner {
+    context: Arc<Context>,
+    shards: Shards,
+    objects: Objects,
+    config: Config,
+    liveness: Mutex<Liveness>,
+    queue: Mutex<Queue>,
+    leases: Mutex<Leases>,
+    throttle: Mutex<Throttle>,
+    metrics: Metrics,
+    work: Group,
+}
+
+impl fmt::Debug for Care {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Care").field("peer", &self.0.context.peer).finish_non_exhaustive()
+    }
+}
+
+impl Care {
+    /// Begins to take care, and to answer others who do.
+    ///
+    /// # Errors
+    /// [`cosmic_net::Error::NotServed`] if somebody else serves the protocol.
+    pub fn start(
+        context: &Arc<Context>,
+        shards: Shards,
+        objects: Objects,
+        config: &Config,
+        metrics: Metrics,
+    ) -> Result<Self, cosmic_net::Error> {
+        let now = context.clock.now();
+        let throttle = Throttle::of(config);
+        let care = Self(Arc::new(Inner {
+            context: Arc::clone(context),
+            shards,
+            objects,
+            liveness: Mutex::new(Liveness::new(config.patience())),
+            queue: Mutex::new(Queue::new(context.peer, config.settings(), now)),
+            leases: Mutex::default(),
+            throttle: Mutex::new(throttle),
+            config: config.clone(),
+            metrics,
+            work: context.tasks.group("care", WORK_MAX),
+        }));
+        care.learn_members();
+        serve::serve(&care)?;
+        let tasks = &context.tasks;
+        let watching = care.clone();
+        tasks.spawn("watch", |shutdown| async move {
+            shutdown.unless(watching.watch()).await;
+        });
+        let walking = care.clone();
+        tasks.spawn("walk", |shutdown| async move {
+            shutdown.unless(walking.walk()).await;
+        });
+        let driving = care.clone();
+        tasks.spawn("repair", |shutdown| async move {
+            shutdown.unless(driving.drive()).await;
+        });
+        Ok(care)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.context.clock.now()
+    }
+
+    fn me(&self) -> PeerId {
+        self.0.context.peer
+    }
+
+    /// Who is there; this supernode itself always is.
+    fn liveness(&self) -> MutexGuard<'_, Liveness> {
+        let mut liveness = lock(&self.0.liveness);
+        liveness.heard(&self.me(), self.now());
+        liveness
+    }
+
+    /// Takes over who is a member now.
+    fn learn_members(&self) {
+        let view = self.0.context.ring_view();
+        let (mut active, mut retired) = (Vec::new(), Vec::new());
+        for record in view.members.records() {
+            let member = record.unverified();
+            match member.state {
+                State::Active => active.push(member.peer),
+                State::Retired => retired.push(member.peer),
+                State::Lost => {}
+            }
+        }
+        lock(&self.0.liveness).members(active, retired, self.now());
+    }
+
+    /// The active members, without this one.
+    fn others(&self) -> Vec<PeerId> {
+        let me = self.me();
+        lock(&self.0.liveness).active().filter(|peer| **peer != me).copied().collect()
+    }
+
+    /// The active members that are not offline, without this one.
+    fn others_heard(&self) -> Vec<PeerId> {
+        let (me, now) = (self.me(), self.now());
+        let liveness = lock(&self.0.liveness);
+        liveness.active().filter(|peer| **peer != me && !liveness.is_offline(peer, now)).copied().collect()
+    }
+
+    /// Those who keep the placement record of `object`.
+    fn keepers(&self, object: &ObjectId) -> Vec<PeerId> {
+        let holders = Arc::clone(&self.0.shards.holders().borrow());
+        let table = holders.table();
+        table.replicas(table.partition_of(object.as_bytes())).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

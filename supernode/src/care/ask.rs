@@ -1,0 +1,41 @@
+//! Asking another supernode: one question on one stream. Whoever answers, whatever it says, is there.
+
+use std::time::Duration;
+
+use cosmic_common::{id::PeerId, limit::MESSAGE_MAX_BYTES, record::Record as _};
+use cosmic_custody::message::care::{CareAnswer, CareRequest};
+
+use super::{CARE, Care, Error, lock};
+use crate::shards::ANSWER_PATIENCE;
+
+/// How long reaching a supernode may take.
+const OPEN_PATIENCE: Duration = Duration::from_secs(3);
+
+impl Care {
+    /// The answer of `peer`; a refusal is an error.
+    pub(super) async fn ask(&self, peer: PeerId, request: &CareRequest) -> Result<CareAnswer, Error> {
+        let context = &self.0.context;
+        context.net.add_addresses(peer, context.ring_view().addresses_of(&peer)).await?;
+        let mut stream = context.net.open(peer, CARE, OPEN_PATIENCE).await?;
+        stream.set_patience(ANSWER_PATIENCE);
+        stream.send(&request.to_bytes()).await?;
+        stream.flush().await?;
+        let answering =
+            cosmic_net::within("the answer of a supernode", ANSWER_PATIENCE, stream.recv(MESSAGE_MAX_BYTES));
+        let Some(frame) = answering.await? else {
+            return Err(cosmic_net::Error::Lost { peer, source: None }.into());
+        };
+        let answer = CareAnswer::from_bytes(&frame)
+            .map_err(|_error| Error::Protocol { peer, what: "its answer cannot be read" })?;
+        lock(&self.0.liveness).heard(&peer, self.now());
+        match answer {
+            CareAnswer::Refused(refusal) => Err(refusal.into()),
+            answer => Ok(answer),
+        }
+    }
+}
+
+/// An answer to another question.
+pub(super) const fn unexpected(peer: PeerId) -> Error {
+    Error::Protocol { peer, what: "it answered something else" }
+}

@@ -1,0 +1,111 @@
+//! `/cosmic/care/1`, answered to active members: what is kept here, leases, and shards that change their owner.
+
+use std::time::Duration;
+
+use cosmic_common::{id::PeerId, limit::MESSAGE_MAX_BYTES, record::Record as _};
+use cosmic_custody::message::{
+    care::{CareAnswer, CareRequest, Surveyed},
+    refusal::{Refusal, RefusalCode},
+};
+use cosmic_net::{Incoming, Stream, within};
+use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
+
+use super::{CARE, Care, Error, lock};
+use crate::shards::{self, ANSWER_PATIENCE};
+
+/// Streams served at once.
+const STREAMS_MAX: usize = 256;
+/// How long a stream may rest between two requests.
+const REST_MAX: Duration = Duration::from_secs(120);
+
+/// Serves until the shutdown.
+///
+/// # Errors
+/// [`cosmic_net::Error::NotServed`] if somebody else serves the protocol.
+pub(super) fn serve(care: &Care) -> Result<(), cosmic_net::Error> {
+    let context = &care.0.context;
+    let incoming = context.net.accept(CARE)?;
+    let streams = context.tasks.group("care streams", STREAMS_MAX);
+    let care = care.clone();
+    context.tasks.spawn("care", |shutdown| accept(care, incoming, streams, shutdown));
+    Ok(())
+}
+
+async fn accept(care: Care, mut incoming: Incoming, streams: Group, shutdown: Shutdown) {
+    while let Some(Some(stream)) = shutdown.unless(incoming.next()).await {
+        let (care, peer) = (care.clone(), stream.peer());
+        let started = streams.spawn(|shutdown| async move {
+            if let Some(Err(error)) = shutdown.unless(care.stream(stream)).await {
+                tracing::debug!(peer = %peer.short(), %error, "a stream of care ended");
+            }
+        });
+        if started.is_err() {
+            tracing::warn!(peer = %peer.short(), "too many streams of care at once");
+        }
+    }
+}
+
+impl Care {
+    async fn stream(&self, mut stream: Stream) -> Result<(), cosmic_net::Error> {
+        let peer = stream.peer();
+        stream.set_patience(ANSWER_PATIENCE);
+        loop {
+            let Some(frame) = within("the next request", REST_MAX, stream.recv(MESSAGE_MAX_BYTES)).await?
+            else {
+                return stream.close().await;
+            };
+            let Ok(request) = CareRequest::from_bytes(&frame) else {
+                return refuse(&mut stream, RefusalCode::Malformed, "this is no care request").await;
+            };
+            if !self.0.shards.holders().borrow().contains(&peer) {
+                let sentence = "only active members of the ring take care of what is kept";
+                return refuse(&mut stream, RefusalCode::NotInRing, sentence).await;
+            }
+            lock(&self.0.liveness).heard(&peer, self.now());
+            let answer = self.answer(peer, request).await.unwrap_or_else(|error| {
+                let refusal = match error {
+                    Error::Refused(refusal) => refusal,
+                    Error::Shard(error) => error.refusal(),
+                    error => Refusal::new(RefusalCode::Storage, cosmic_runtime::exit::sentence(&error)),
+                };
+                CareAnswer::Refused(refusal)
+            });
+            stream.send(&answer.to_bytes()).await?;
+            stream.flush().await?;
+        }
+    }
+
+    async fn answer(&self, peer: PeerId, request: CareRequest) -> Result<CareAnswer, Error> {
+        match request {
+            CareRequest::Survey(objects) => {
+                let shards = self.0.shards.clone();
+                let reading = move || {
+                    let kept = objects.iter().map(|object| shards.keeper().surveyed(object));
+                    kept.collect::<Result<Vec<Surveyed>, shards::Error>>()
+                };
+                let read = tokio::task::spawn_blocking(reading).await.map_err(|_gone| Error::Stopping)?;
+                Ok(CareAnswer::Surveyed(read?))
+            }
+            CareRequest::Keep { object, index } => {
+                let receipt = self.0.shards.keeper().adopt(object, index).await?;
+                Ok(CareAnswer::Kept { receipt })
+            }
+            CareRequest::Lease { object } => {
+                Ok(CareAnswer::Leased(lock(&self.0.leases).ask(object, peer, self.now())))
+            }
+            CareRequest::EndLease { object } => {
+                lock(&self.0.leases).end(&object, &peer);
+                Ok(CareAnswer::Noted)
+            }
+            CareRequest::Challenge(_) | CareRequest::Remove(_) | CareRequest::Report(_) => {
+                let sentence = "this supernode does not take part in audits and removals yet";
+                Err(Refusal::new(RefusalCode::Unavailable, sentence).into())
+            }
+        }
+    }
+}
+
+async fn refuse(stream: &mut Stream, code: RefusalCode, sentence: &str) -> Result<(), cosmic_net::Error> {
+    stream.send(&CareAnswer::Refused(Refusal::new(code, sentence)).to_bytes()).await?;
+    stream.close().await
+}

@@ -1,0 +1,161 @@
+//! Surveys: who keeps what of many objects, in one question to each holder.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use cosmic_common::{
+    id::{ObjectId, PeerId},
+    record::Record as _,
+};
+use cosmic_custody::{
+    HeldCopy, Need, Ring, Subject, assign,
+    message::care::{CareAnswer, CareRequest, Surveyed},
+    repair::queue::Input,
+};
+use cosmic_erasure::Manifest;
+use futures::{StreamExt as _, stream};
+
+use super::{ASKED_AT_ONCE, Care, Error, ask::unexpected, lock};
+
+/// Whom to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// The holders by the table: enough to find everything in its place.
+    Holders,
+    /// Every member that may answer.
+    Everyone,
+}
+
+impl Care {
+    /// Looks at objects of which something is kept here, and tells the queue how they are. Those that seem to be in danger
+    /// are looked for everywhere first.
+    pub(super) async fn examine(&self, objects: Vec<ObjectId>) -> Result<(), Error> {
+        let doubtful = self.compare(objects, Whom::Holders).await?;
+        if !doubtful.is_empty() {
+            self.compare(doubtful, Whom::Everyone).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for `objects`; those in danger are returned, or, if everyone was asked, told to the queue.
+    pub(super) async fn compare(&self, objects: Vec<ObjectId>, whom: Whom) -> Result<Vec<ObjectId>, Error> {
+        let care = self.clone();
+        let reading = tokio::task::spawn_blocking(move || care.manifests(&objects));
+        let manifests = reading.await.map_err(|_gone| Error::Stopping)??;
+        let holders = Arc::clone(&self.0.shards.holders().borrow());
+        let table = holders.table();
+        let heard = self.others_heard();
+        let mut questions: BTreeMap<PeerId, Vec<ObjectId>> = BTreeMap::new();
+        for (manifest, _own) in &manifests {
+            let object = manifest.object();
+            let asked = match whom {
+                Whom::Holders => table.holders(&object, manifest.codec().n()),
+                Whom::Everyone => heard.clone(),
+            };
+            for peer in asked.into_iter().filter(|peer| heard.contains(peer)) {
+                questions.entry(peer).or_default().push(object);
+            }
+        }
+        let answers = self.survey(questions).await;
+        let mut in_danger = Vec::new();
+        let mut told = Vec::new();
+        {
+            let liveness = self.liveness();
+            let ring = Ring { table, liveness: &liveness, now: self.now() };
+            for (manifest, own) in manifests {
+                let object = manifest.object();
+                let mut copies = copies(self.me(), own);
+                let silent = |peer: &PeerId| !answers.contains_key(peer) && *peer != self.me();
+                for (peer, kept) in &answers {
+                    copies.extend(kept.get(&object).into_iter().flat_map(|kept| self::copies(*peer, *kept)));
+                }
+                // Of those who do not answer it is believed that they have what they were given.
+                let planned = assign(&table.holders(&object, manifest.codec().n()), manifest.codec());
+                let believed = planned.into_iter().filter(|shard| silent(&shard.holder));
+                copies.extend(believed.map(|shard| HeldCopy {
+                    index: shard.index,
+                    holder: shard.holder,
+                    handed_off: false,
+                }));
+                let subject = Subject::new(&manifest, copies);
+                let health = subject.health(ring);
+                if health.need >= Need::Repair {
+                    in_danger.push(object);
+                    if whom == Whom::Holders {
+                        continue;
+                    }
+                }
+                let moved = manifest.codec().k().saturating_add(health.missing.len());
+                told.push(Input::Examined {
+                    object,
+                    need: health.need,
+                    danger: health.danger(subject.codec, ring.now),
+                    able: subject.able(ring),
+                    bytes: subject.shard_bytes.saturating_mul(u64::try_from(moved).unwrap_or(u64::MAX)),
+                });
+            }
+        }
+        told.into_iter().for_each(|input| self.tell(input));
+        Ok(in_danger)
+    }
+
+    /// The manifests of those objects of which something is kept here, and what that is.
+    fn manifests(&self, objects: &[ObjectId]) -> Result<Vec<(Manifest, Surveyed)>, Error> {
+        let keeper = self.0.shards.keeper();
+        let mut manifests = Vec::with_capacity(objects.len());
+        for object in objects {
+            let own = keeper.surveyed(object)?;
+            let Some(bytes) = keeper.manifest(object)? else { continue };
+            match Manifest::from_bytes(&bytes) {
+                Ok(manifest) => manifests.push((manifest, own)),
+                Err(error) => {
+                    tracing::warn!(object = %object.short(), %error, "a manifest kept here cannot be read");
+                }
+            }
+        }
+        Ok(manifests)
+    }
+
+    /// What those who answer keep.
+    async fn survey(
+        &self,
+        questions: BTreeMap<PeerId, Vec<ObjectId>>,
+    ) -> HashMap<PeerId, HashMap<ObjectId, Surveyed>> {
+        let asking = questions.into_iter().map(|(peer, objects)| async move {
+            let answer = self.ask(peer, &CareRequest::Survey(objects.clone())).await;
+            let kept = match answer {
+                Ok(CareAnswer::Surveyed(kept)) if kept.len() == objects.len() => Ok(kept),
+                Ok(_other) => Err(unexpected(peer)),
+                Err(error) => Err(error),
+            };
+            match kept {
+                Ok(kept) => Some((peer, objects.into_iter().zip(kept).collect())),
+                Err(error) => {
+                    let reason = cosmic_runtime::exit::sentence(&error);
+                    tracing::debug!(peer = %peer.short(), reason, "a supernode did not say what it keeps");
+                    None
+                }
+            }
+        });
+        let answers = stream::iter(asking).buffer_unordered(ASKED_AT_ONCE);
+        answers.filter_map(|answer| async move { answer }).collect().await
+    }
+
+    /// Looks again at what waits in the queue for others: they may have mended it.
+    pub(super) async fn look_again(&self, objects_max: usize) -> Result<(), Error> {
+        let queued: BTreeSet<ObjectId> =
+            lock(&self.0.queue).items().map(|(object, _danger)| *object).take(objects_max).collect();
+        if !queued.is_empty() {
+            self.compare(queued.into_iter().collect(), Whom::Everyone).await?;
+        }
+        Ok(())
+    }
+}
+
+fn copies(holder: PeerId, kept: Surveyed) -> Vec<HeldCopy> {
+    let own = kept.own.iter().map(|index| HeldCopy { index, holder, handed_off: false });
+    let others = kept.handed_off.iter().map(|index| HeldCopy { index, holder, handed_off: true });
+    own.chain(others).collect()
+}

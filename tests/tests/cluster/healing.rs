@@ -1,0 +1,193 @@
+//! Storage that heals: a supernode killed for good, and one that lost what it kept.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
+
+use cosmic_loadtest::{api::App, demo, network::Network, process::Process};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::notes::PATIENCE;
+
+/// One more than an object has shards.
+const SUPERNODES: usize = 7;
+const FILE_BYTES: u64 = 5 * 1024 * 1024;
+const NAME: &str = "film.bin";
+/// Hours become seconds.
+const SETTINGS: &str = "[care]\naway_after_secs = 8\noffline_after_secs = 12\nwide_after_secs = 12\nping_every_secs = 1\nwalk_every_secs = 5\n";
+
+/// Seven supernodes, and a file that two devices know.
+struct Cluster {
+    network: Network,
+    writer: Process,
+    reader: Process,
+    space: String,
+    content: Vec<u8>,
+    _directory: tempfile::TempDir,
+}
+
+/// Which shards of each object are kept.
+type Shards = BTreeMap<String, BTreeSet<u64>>;
+
+impl Cluster {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 0..SUPERNODES {
+            let data = directory.path().join(format!("supernode-{number}"));
+            fs::create_dir(&data).unwrap();
+            fs::write(data.join("supernode.toml"), SETTINGS).unwrap();
+        }
+        let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
+        let writer = network.start_node("writer", &[]).await.unwrap();
+        let reader = network.start_node("reader", &[]).await.unwrap();
+        let app = App::new(&writer);
+        let space = app.create_space("Films").await.unwrap();
+        let source = directory.path().join("source.bin");
+        demo::random_file(&source, FILE_BYTES, 3).unwrap();
+        let content = fs::read(source).unwrap();
+        app.upload(&space, NAME, content.clone()).await.unwrap();
+        let durable = |answer: &Value| answer.get("survives").and_then(Value::as_u64) >= Some(3);
+        let path = format!("spaces/{space}/files/{NAME}/durability");
+        app.wait_until(&path, "durable, survives 3", PATIENCE, durable).await.unwrap();
+        let other = App::new(&reader);
+        other.join(&app.invite(&space, "viewer").await.unwrap()).await.unwrap();
+        let listed = |answer: &Value| {
+            answer.get("files").and_then(Value::as_array).is_some_and(|files| !files.is_empty())
+        };
+        other.wait_until(&format!("spaces/{space}/files"), "the file", PATIENCE, listed).await.unwrap();
+        Self { network, writer, reader, space, content, _directory: directory }
+    }
+
+    fn living(&self) -> impl Iterator<Item = &Process> {
+        self.network.supernodes.iter().flatten()
+    }
+
+    async fn all_shards(&self) -> Shards {
+        let mut all = Shards::new();
+        for supernode in self.living() {
+            for (object, indices) in shards(supernode).await {
+                all.entry(object).or_default().extend(indices);
+            }
+        }
+        all
+    }
+
+    /// Waits until the supernodes that live keep every shard of every object, and know of nothing in danger.
+    async fn wait_until_healed(&self) {
+        wait("every shard is kept by somebody who lives", async || {
+            let all = self.all_shards().await;
+            (all.len() >= 2 && all.values().all(|indices| indices.len() == 6)).then_some(())
+        })
+        .await;
+        for supernode in self.living() {
+            let calm = |answer: &Value| answer.get("queued") == Some(&json!(0));
+            App::new(supernode).wait_until("care/repair", "nothing in danger", PATIENCE, calm).await.unwrap();
+        }
+    }
+
+    async fn stop(self) {
+        self.writer.stop().await.unwrap();
+        self.reader.stop().await.unwrap();
+        self.network.stop().await.unwrap();
+    }
+}
+
+/// What a supernode keeps as its own, by its dump.
+async fn shards(supernode: &Process) -> Shards {
+    let request = App::new(supernode).request(Method::GET, "dump/records");
+    let text = request.send().await.unwrap().text().await.unwrap();
+    let mut shards = Shards::new();
+    for line in text.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        if row["table"] == "shards" && row["owner"].is_null() {
+            let object = row["object"].as_str().unwrap().to_owned();
+            shards.entry(object).or_default().insert(row["index"].as_u64().unwrap());
+        }
+    }
+    shards
+}
+
+async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = tokio::time::timeout(2 * PATIENCE, async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    found.await.unwrap_or_else(|_late| panic!("{what}: not within two minutes"))
+}
+
+async fn steer(supernodes: impl Iterator<Item = &Process>, act: &str) {
+    for supernode in supernodes {
+        App::new(supernode).post(&format!("care/repair/{act}"), &json!({})).await.unwrap();
+    }
+}
+
+fn remove_store(data: &Path) {
+    fs::remove_dir_all(data.join("store")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_of_a_supernode_killed_for_good_are_made_again_elsewhere() {
+    let mut cluster = Cluster::start().await;
+    let before = cluster.all_shards().await;
+    assert!(before.len() >= 2 && before.values().all(|indices| indices.len() == 6), "{before:?}");
+    steer(cluster.living(), "pause").await;
+    let victim = wait("somebody keeps a shard", async || {
+        for (number, supernode) in cluster.network.supernodes.iter().enumerate() {
+            if !shards(supernode.as_ref().unwrap()).await.is_empty() {
+                return Some(number);
+            }
+        }
+        None
+    })
+    .await;
+    cluster.network.kill_supernode(victim).await.unwrap();
+    wait("repairs wait for the pause", async || {
+        for supernode in cluster.living() {
+            let status = App::new(supernode).get("care/repair").await.unwrap();
+            let reasons = status["reasons"].as_array().unwrap();
+            if reasons.iter().any(|one| one["reason"] == "paused") {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
+    let held_back = cluster.all_shards().await;
+    assert!(held_back.values().any(|indices| indices.len() == 5), "a pause holds back: {held_back:?}");
+    steer(cluster.living(), "resume").await;
+    cluster.wait_until_healed().await;
+    let survivors = (0..SUPERNODES).filter(|number| *number != victim).take(2);
+    for number in survivors {
+        cluster.network.kill_supernode(number).await.unwrap();
+    }
+    let read = App::new(&cluster.reader).download(&cluster.space, NAME).await.unwrap().bytes().await.unwrap();
+    assert!(read == cluster.content, "the file is read as it was stored, byte for byte");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supernode_that_lost_its_data_is_found_and_gets_its_shards_again() {
+    let mut cluster = Cluster::start().await;
+    let holder = wait("somebody keeps a shard", async || {
+        for (number, supernode) in cluster.network.supernodes.iter().enumerate() {
+            if !shards(supernode.as_ref().unwrap()).await.is_empty() {
+                return Some(number);
+            }
+        }
+        None
+    })
+    .await;
+    cluster.network.supernodes[holder].take().unwrap().stop().await.unwrap();
+    remove_store(&cluster.network.supernode_directory(holder));
+    cluster.network.start_supernode(holder).await.unwrap();
+    cluster.wait_until_healed().await;
+    cluster.stop().await;
+}
