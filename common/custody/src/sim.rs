@@ -41,14 +41,14 @@ impl Drop for PrintSeed {
     }
 }
 
-/// `count` seeds from `first` on. `COSMIC_SEEDS` (`make simulate`) multiplies: `5000` is a hundred times as many as usual,
+/// `count` seeds from `first` on, or more: `COSMIC_SEEDS` (`make simulate`) multiplies, `5000` is a hundred times as many,
 /// `5000@100000` begins a hundred thousand further on.
 fn seeds(first: u64, count: u64) -> Range<u64> {
     let Ok(asked) = std::env::var("COSMIC_SEEDS") else { return first..first + count };
     let (asked, further) = asked.split_once('@').unwrap_or((&asked, "0"));
     let number = |text: &str| text.parse::<u64>().expect("COSMIC_SEEDS is `count` or `count@further`");
     let first = first + number(further);
-    first..first + (count * number(asked) / 50).max(1)
+    first..first + (count * number(asked) / 50).max(count)
 }
 
 const SMALL: Plan =
