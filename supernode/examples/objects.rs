@@ -145,6 +145,7 @@ impl World {
                 health,
                 limits: Limits::default(),
                 sessions: session::Sessions::default(),
+                suspects: cosmic_supernode::scrub::Suspects::default(),
             });
             let config = objects::Config::default();
             let metrics = (shards::Metrics::register(&registry), care::Metrics::register(&registry));

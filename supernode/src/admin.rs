@@ -18,13 +18,17 @@ use cosmic_runtime::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{care::Care, context::Context, home::Home, quota::Quotas};
+use crate::{care::Care, context::Context, home::Home, quota::Quotas, scrub::Scrub};
 
+mod backup;
 mod care;
 mod dump;
 mod member;
 mod page;
+mod scrubbing;
 mod status;
+
+pub use backup::BackupRequest;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -39,6 +43,8 @@ pub struct Door {
     pub membership: cosmic_membership::Handle,
     /// Where a new member record is kept.
     pub home: Arc<Home>,
+    /// Who reads everything again.
+    pub scrub: Scrub,
 }
 
 impl std::fmt::Debug for Door {
@@ -65,6 +71,10 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/care/repair/pause", post(care::pause))
         .route("/api/v1/care/repair/resume", post(care::resume))
         .route("/api/v1/care/repair/throttle", put(care::throttle))
+        .route("/api/v1/backup", post(backup::make))
+        .route("/api/v1/usage", get(usage))
+        .route("/api/v1/scrub", get(scrubbing::show))
+        .route("/api/v1/scrub/{act}", post(scrubbing::act))
         .route("/api/v1/member", get(member::show).put(member::set))
         .with_state(door.clone());
     let page = Router::new().route("/", get(show_page)).with_state(door);
@@ -138,6 +148,28 @@ async fn set_quota(
     Ok(Json(quota_status(&door, &space).map_err(Refused::failed)?))
 }
 
+/// What is used, by space and in all, from the counters: nothing is walked but them.
+async fn usage(State(door): State<Door>) -> Result<Json<Value>, Refused> {
+    let context = Arc::clone(&door.context);
+    let counted = tokio::task::spawn_blocking(move || crate::quota::by_space(&context.store)).await;
+    let spaces = counted.map_err(Refused::failed)?.map_err(Refused::failed)?;
+    let total = crate::quota::sum_of(spaces.values());
+    let operator = door.context.ring_view().members.get(&door.context.peer).map(|member| member.operator);
+    let line = |(space, used): (&SpaceId, &crate::quota::Totals)| {
+        json!({
+            "space": space, "entries": used.entries, "entry_bytes": used.entry_bytes,
+            "objects": used.objects, "shards": used.shards, "shard_bytes": used.shard_bytes,
+            "bytes": used.entry_bytes + used.shard_bytes,
+        })
+    };
+    Ok(Json(json!({
+        "operator": operator,
+        "bytes": total.entry_bytes + total.shard_bytes,
+        "total": total,
+        "spaces": spaces.iter().map(line).collect::<Vec<_>>(),
+    })))
+}
+
 fn space_id(text: &str) -> Result<SpaceId, Refused> {
     text.parse().map_err(|error| {
         Refused(
@@ -181,13 +213,33 @@ async fn ring(State(door): State<Door>) -> Json<Value> {
         })
         .collect();
     let class = ring.table.class();
+    let sites: Vec<Value> = shares(&ring.table);
     Json(json!({
+        "partitions": ring.table.partitions().count(),
+        "shares": sites,
         "network": ring.network(),
         "configuration": ring.members.config().version,
         "digest": ring.table.digest(),
         "class": format!("{} of {}", class.k, class.n),
         "members": members,
     }))
+}
+
+/// Of how many partitions each member is a replica and a holder.
+fn shares(table: &cosmic_ring::Table) -> Vec<Value> {
+    let mut counts: std::collections::BTreeMap<PeerId, [u64; 2]> = std::collections::BTreeMap::new();
+    for partition in table.partitions() {
+        let depths = [cosmic_ring::table::REPLICAS, usize::from(table.class().n)];
+        for (kind, depth) in depths.into_iter().enumerate() {
+            for site in table.walk(partition).take(depth) {
+                if let Some(count) = counts.entry(site.peer).or_default().get_mut(kind) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+    let line = |(peer, [replica, holder]): (PeerId, [u64; 2])| json!({ "peer": peer, "replica_of": replica, "holder_of": holder });
+    counts.into_iter().map(line).collect()
 }
 
 /// A request that was not carried out.

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use cosmic_cli::{Client, Completions, Everywhere, Flags, House, Output};
 use cosmic_common::id::SpaceId;
 use cosmic_runtime::{config::Mistakes, data_dir, exit, telemetry};
+use serde_json::{Value, json};
 
 use crate::{config, home, home::Home, key_file, start};
 
@@ -59,6 +60,22 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Reading everything again: find and heal what a disk got wrong
+    #[command(subcommand)]
+    Scrub(ScrubCommand),
+    /// Copy everything this supernode keeps into a new directory, while it runs
+    Backup {
+        /// The directory, which must not be there
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Put the supernode's key and member record in it as well: whoever has the backup can be this supernode then
+        #[arg(long)]
+        with_key: bool,
+    },
+    /// Read the store in the data directory from end to end: a backup, or a supernode that does not run
+    Verify,
+    /// What is used here, by space, from the counters
+    Usage,
     /// Peers this supernode is connected to
     Peers,
     /// Print a completion script
@@ -69,6 +86,18 @@ enum Command {
 enum RingCommand {
     /// Its members and where they are
     Show,
+}
+
+#[derive(Debug, Subcommand)]
+enum ScrubCommand {
+    /// How far it is, what it found, and what it could not heal
+    Status,
+    /// Begin a round now
+    Start,
+    /// Read nothing until it is resumed, over restarts too
+    Pause,
+    /// Go on where it was paused
+    Resume,
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +137,8 @@ enum Error {
     Runtime(#[from] cosmic_runtime::Error),
     #[error(transparent)]
     Ring(#[from] cosmic_ring::Error),
+    #[error("{tables} of the tables cannot be read to their end")]
+    Damaged { tables: usize },
 }
 
 impl Error {
@@ -152,6 +183,18 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Quota(command) => quota(command, &running()?, output)?,
         Command::Repair(command) => repair::carry_out(command, &running()?, output)?,
         Command::Dump { out } => dump(&running()?, &out, output)?,
+        Command::Scrub(command) => scrub(&command, &running()?, output)?,
+        Command::Backup { to, with_key } => {
+            let to = std::path::absolute(&to)
+                .map_err(|source| cosmic_cli::Error::Write { path: to.clone(), source })?;
+            let request = crate::admin::BackupRequest { to, with_key };
+            output.fields(&running()?.post("backup", &request)?)?;
+        }
+        Command::Verify => verify(&data_dir, output)?,
+        Command::Usage => {
+            let columns = ["space", "bytes", "entries", "entry_bytes", "objects", "shards", "shard_bytes"];
+            output.table(&running()?.get("usage")?, "/spaces", &columns)?;
+        }
         Command::Peers => {
             output.table(&running()?.get("peers")?, "", &["peer", "role", "zone", "addresses"])?;
         }
@@ -185,6 +228,28 @@ fn quota(command: QuotaCommand, client: &Client, output: Output) -> Result<(), E
         }
     };
     Ok(output.fields(&answer)?)
+}
+
+fn scrub(command: &ScrubCommand, client: &Client, output: Output) -> Result<(), Error> {
+    let answer = match command {
+        ScrubCommand::Status => client.get("scrub")?,
+        ScrubCommand::Start => client.post("scrub/start", &())?,
+        ScrubCommand::Pause => client.post("scrub/pause", &())?,
+        ScrubCommand::Resume => client.post("scrub/resume", &())?,
+    };
+    Ok(output.fields(&answer)?)
+}
+
+fn verify(data_dir: &Path, output: Output) -> Result<(), Error> {
+    let tables = home::verify(data_dir)?;
+    let damaged = tables.iter().filter(|table| table.damage.is_some()).count();
+    let line = |table: &cosmic_store::Verified| {
+        let damage = table.damage.as_ref().map(|error| exit::sentence(error));
+        json!({ "table": table.table, "rows": table.rows, "bytes": table.bytes, "damage": damage })
+    };
+    let answer = Value::Array(tables.iter().map(line).collect());
+    output.table(&answer, "", &["table", "rows", "bytes", "damage"])?;
+    if damaged > 0 { Err(Error::Damaged { tables: damaged }) } else { Ok(()) }
 }
 
 fn dump(client: &Client, out: &Path, output: Output) -> Result<(), cosmic_cli::Error> {

@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{care, context::Limits, objects, quota};
+use crate::{care, context::Limits, objects, quota, scrub};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -50,6 +50,8 @@ pub struct Config {
     pub care: care::Config,
     /// What a space may keep here unless a quota was set for it.
     pub quota: quota::Config,
+    /// Reading everything again.
+    pub scrub: scrub::Config,
     /// Sessions of devices.
     pub sessions: Sessions,
     /// The disk.
@@ -88,6 +90,7 @@ impl Default for Config {
             objects: objects::Config::default(),
             care: care::Config::default(),
             quota: quota::Config::default(),
+            scrub: scrub::Config::default(),
             sessions: Sessions::default(),
             store: cosmic_store::Config::default(),
         }
@@ -100,6 +103,7 @@ impl Settings for Config {
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         mistakes.within("objects", |mistakes| self.objects.check(mistakes));
         mistakes.within("care", |mistakes| self.care.check(mistakes));
+        mistakes.within("scrub", |mistakes| self.scrub.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
         if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {
             mistakes.refuse(

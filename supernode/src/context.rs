@@ -10,7 +10,7 @@ use cosmic_runtime::{clock::Clock, health::Health, tasks::Tasks};
 use cosmic_store::Store;
 use tokio::sync::watch;
 
-use crate::{duty::RingView, metrics::Metrics, session::Sessions};
+use crate::{duty::RingView, metrics::Metrics, scrub::Suspects, session::Sessions};
 
 /// The hands and facts of one supernode. Shared as `Arc<Context>`.
 pub struct Context {
@@ -38,6 +38,8 @@ pub struct Context {
     pub limits: Limits,
     /// Sessions of devices, by their number.
     pub sessions: Sessions,
+    /// Where a read that met damage says so.
+    pub suspects: Suspects,
 }
 
 /// What this supernode lets others do. Part of its configuration.

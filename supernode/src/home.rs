@@ -1,7 +1,9 @@
 //! The data directory of a supernode: its key, the network it belongs to, its member record, and the life of its data.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,11 +15,11 @@ use cosmic_runtime::{
     data_dir::{DataDir, Life, Owner},
     random,
 };
-use cosmic_store::Store;
+use cosmic_store::{Store, Verified};
 
 use crate::{
     key_file,
-    tables::{FACTS, Fact},
+    tables::{FACTS, Fact, schema},
 };
 
 /// The name of the binary, and of its data directory.
@@ -27,6 +29,9 @@ const OWNER: Owner = Owner { program: PROGRAM, format: 1 };
 const KEY_FILE: &str = "peer.key";
 const NETWORK_FILE: &str = "network.json";
 const MEMBER_FILE: &str = "member.record";
+/// What makes a directory a data directory.
+const FORMAT_FILE: &str = "format";
+const ONLY_US: u32 = 0o700;
 /// The tables.
 const STORE: &str = "store";
 /// What is known of the network.
@@ -76,6 +81,14 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A backup cannot be written.
+    #[error("the backup cannot be made: {} cannot be read or written", path.display())]
+    Backup {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The network file cannot be written.
     #[error("the network file cannot be written")]
     Encoding(#[from] serde_json::Error),
@@ -113,6 +126,25 @@ fn member_in(directory: &Path) -> Result<Option<Signed<Member>>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::File { path, source }),
     }
+}
+
+/// Bytes of the files in `folder` and in the folders in it.
+fn size_of(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for item in fs::read_dir(folder)? {
+        let item = item?;
+        let metadata = item.metadata()?;
+        bytes += if metadata.is_dir() { size_of(&item.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
+
+/// Reads the store below the data directory `path` from end to end, while nobody uses it. Blocks.
+///
+/// # Errors
+/// If it does not open.
+pub fn verify(path: &Path) -> Result<Vec<Verified>, Error> {
+    Ok(cosmic_store::verify(path.join(STORE), &schema(), &cosmic_store::Config::default())?)
 }
 
 /// The data directory of a supernode, in use by this process.
@@ -208,15 +240,50 @@ impl Home {
         Ok(self.directory.write(MEMBER_FILE, &member.to_bytes())?)
     }
 
-    /// The life of the data in `store`: a new one in a new, copied or restored directory, since promises were made
-    /// for the data that was there before.
+    /// Copies the store as it is now and the files beside it into `to`, which must not be there: a data directory that
+    /// begins a new life when it is used. The key is in it only `with_key`; the member record belongs to the key.
+    /// Blocks; the bytes of the copy, most of which are shared with the store where the file system can.
+    ///
+    /// # Errors
+    /// If it cannot be written. What is there then is no data directory.
+    pub fn backup(&self, store: &Store, to: &Path, with_key: bool) -> Result<u64, Error> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| Error::Backup { path, source }
+        };
+        fs::DirBuilder::new().mode(ONLY_US).create(to).map_err(failed(to))?;
+        store.checkpoint(to.join(STORE))?;
+        let mut files = vec![NETWORK_FILE, STATE_FILE];
+        if with_key {
+            files.extend([MEMBER_FILE, KEY_FILE]);
+        }
+        // Without its format a directory is nobody's: the last file makes the copy whole.
+        files.push(FORMAT_FILE);
+        for name in files {
+            let content = match fs::read(self.path().join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                content => content.map_err(failed(&self.path().join(name)))?,
+            };
+            let place = to.join(name);
+            cosmic_runtime::data_dir::replace(&place, |file| file.write_all(&content))
+                .map_err(failed(&place))?;
+        }
+        size_of(to).map_err(failed(to))
+    }
+
+    /// The life of the data in `store`: a new one in a new, copied or restored directory and when the store lost the end
+    /// of its log, since promises were made for the data that was there before.
     ///
     /// # Errors
     /// If it cannot be read or written.
     pub async fn incarnation(&mut self, store: &Store) -> Result<Incarnation, Error> {
         let fact = Fact::Incarnation as u8;
         let known = store.get(&FACTS, &fact)?.and_then(|bytes| Incarnation::try_from(bytes.as_ref()).ok());
-        if let (Life::Same, Some(incarnation)) = (self.directory.life(), known) {
+        if store.was_cut_short() {
+            tracing::error!(
+                "the end of the store's log is damaged; this supernode begins a new life, and what it lost comes from the others"
+            );
+        } else if let (Life::Same, Some(incarnation)) = (self.directory.life(), known) {
             return Ok(incarnation);
         }
         let incarnation = Incarnation::from_bytes(random::bytes());

@@ -16,6 +16,7 @@ pub mod objects;
 mod outbox;
 pub mod quota;
 pub mod replica;
+pub mod scrub;
 pub mod session;
 pub mod shards;
 pub mod source;

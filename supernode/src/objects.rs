@@ -33,6 +33,7 @@ use crate::{
 
 mod get;
 mod put;
+mod restore;
 mod serve;
 
 pub(crate) use serve::serve;

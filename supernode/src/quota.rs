@@ -4,7 +4,7 @@
 //! What is being written and not counted yet is reserved here, in memory.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -140,26 +140,50 @@ impl Quotas {
     /// # Errors
     /// If the counters cannot be read.
     pub fn totals(&self) -> Result<Totals, Error> {
-        let mut totals = Totals::default();
-        let mut last = None;
-        for item in self.0.store.scan(&tables::USAGE, &Span::all(), usize::MAX) {
-            let ((space, account), amount) = item?;
-            let amount = u64::try_from(amount).unwrap_or_default();
-            if last != Some(space) {
-                totals.spaces += 1;
-                last = Some(space);
-            }
-            match Account::numbered(account) {
-                Some(Account::Entries) => totals.entries += amount,
-                Some(Account::EntryBytes) => totals.entry_bytes += amount,
-                Some(Account::Shards) => totals.shards += amount,
-                Some(Account::ShardBytes) => totals.shard_bytes += amount,
-                Some(Account::Objects) => totals.objects += amount,
-                None => {}
-            }
-        }
-        Ok(totals)
+        Ok(totals(&self.0.store)?)
     }
+}
+
+/// What all spaces together keep in `store`, as [`Quotas::totals`]. Blocks.
+///
+/// # Errors
+/// If the counters cannot be read.
+pub fn totals(store: &Store) -> Result<Totals, cosmic_store::Error> {
+    Ok(sum_of(by_space(store)?.values()))
+}
+
+/// What each space keeps in `store`: five counters each, never the data. Blocks.
+///
+/// # Errors
+/// If the counters cannot be read.
+pub fn by_space(store: &Store) -> Result<BTreeMap<SpaceId, Totals>, cosmic_store::Error> {
+    let mut spaces: BTreeMap<SpaceId, Totals> = BTreeMap::new();
+    for item in store.scan(&tables::USAGE, &Span::all(), usize::MAX) {
+        let ((space, account), amount) = item?;
+        let amount = u64::try_from(amount).unwrap_or_default();
+        let used = spaces.entry(space).or_insert_with(|| Totals { spaces: 1, ..Totals::default() });
+        match Account::numbered(account) {
+            Some(Account::Entries) => used.entries = amount,
+            Some(Account::EntryBytes) => used.entry_bytes = amount,
+            Some(Account::Shards) => used.shards = amount,
+            Some(Account::ShardBytes) => used.shard_bytes = amount,
+            Some(Account::Objects) => used.objects = amount,
+            None => {}
+        }
+    }
+    Ok(spaces)
+}
+
+/// What these keep together.
+pub fn sum_of<'a>(spaces: impl IntoIterator<Item = &'a Totals>) -> Totals {
+    spaces.into_iter().fold(Totals::default(), |sum, one| Totals {
+        spaces: sum.spaces + one.spaces,
+        entries: sum.entries + one.entries,
+        entry_bytes: sum.entry_bytes + one.entry_bytes,
+        objects: sum.objects + one.objects,
+        shards: sum.shards + one.shards,
+        shard_bytes: sum.shard_bytes + one.shard_bytes,
+    })
 }
 
 impl Reservation {

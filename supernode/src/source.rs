@@ -1,17 +1,23 @@
 //! Where the entries of a space can be read: here, or at a replica.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use cosmic_common::id::{LogId, PeerId, SpaceId};
+use cosmic_common::{
+    id::{LogId, PeerId, SpaceId},
+    record::Record as _,
+};
+use cosmic_identity::signature::PublicKey;
+use cosmic_log::{entry::Entry, open::Open};
 use cosmic_runtime::clock::Clock;
 use cosmic_store::{Span, Store};
 use cosmic_sync::message::Frame;
 use tokio::sync::watch;
 
 use crate::{
+    context::Context,
     replica::client::Replicas,
     spaces::{Error, Overlay},
-    tables::ENTRIES,
+    tables::{ENTRIES, LOGS, LogRow},
 };
 
 /// Entries read in one go, whatever their size.
@@ -26,8 +32,10 @@ pub enum Source {
     Local {
         /// The space.
         space: SpaceId,
-        /// The tables.
-        store: Store,
+        /// The tables, and where damage is told.
+        context: Arc<Context>,
+        /// The other replicas, for what is damaged here.
+        replicas: Replicas,
     },
     /// At a replica, which this supernode relays.
     Remote {
@@ -88,7 +96,14 @@ impl Source {
         max_bytes: u64,
     ) -> Result<Vec<Frame>, Error> {
         match self {
-            Self::Local { store, .. } => local_range(store, log, from, to, max_bytes),
+            Self::Local { space, context, replicas } => {
+                match local_range(&context.store, log, from, to, max_bytes) {
+                    Err(damage) => {
+                        elsewhere((context, replicas), *space, (log, from, to - 1), max_bytes, damage).await
+                    }
+                    frames => frames,
+                }
+            }
             Self::Remote { space, upstream, replicas, overlay } => {
                 let near = overlay.range(log, from, to);
                 if !near.is_empty() || from >= to {
@@ -101,6 +116,48 @@ impl Source {
             }
         }
     }
+}
+
+/// Entries that are damaged here, from another replica; the scrub is told.
+async fn elsewhere(
+    (context, replicas): (&Context, &Replicas),
+    space: SpaceId,
+    part: (LogId, u64, u64),
+    max_bytes: u64,
+    damage: Error,
+) -> Result<Vec<Frame>, Error> {
+    let (log, from, _) = part;
+    let first = if let Error::Lost { seq, .. } = damage { seq } else { from };
+    let Some(row) = context.suspects.report_entry(&context.store, space, log, first) else {
+        return Err(damage);
+    };
+    let Ok(writer) = PublicKey::from_bytes(row.open.writer.as_bytes()) else { return Err(damage) };
+    let max_bytes = u32::try_from(max_bytes).unwrap_or(u32::MAX);
+    for peer in replicas.of(&space) {
+        let far = replicas.range(peer, space, part, max_bytes).await.unwrap_or_default();
+        let places = (from..).zip(&far).take_while(|(seq, entry)| is_at(entry, &writer, log, *seq)).count();
+        if places > 0 {
+            return Ok(far.into_iter().take(places).map(Frame::from).collect());
+        }
+    }
+    Err(damage)
+}
+
+/// Whether `bytes` are the entry of this place, signed by its writer: whoever is given another breaks off.
+fn is_at(bytes: &[u8], writer: &PublicKey, log: LogId, seq: u64) -> bool {
+    Entry::from_bytes(bytes).is_ok_and(|entry| {
+        let in_place = entry.core().log == log && entry.core().seq == seq;
+        in_place && entry.verify_with(writer).is_ok()
+    })
+}
+
+/// The row of a log and the key that signs it, as its open entry says, of which the log's id is the hash.
+fn row_of(store: &Store, log: LogId) -> Option<(LogRow, PublicKey)> {
+    let bytes = store.get(&ENTRIES, &(log, 0)).ok()??;
+    let opening = Entry::from_bytes(&bytes).ok()?;
+    let open = Open::from_bytes(opening.body()?).ok().filter(|open| open.log_id() == log)?;
+    let row = store.get(&LOGS, &(open.space, open.channel, log)).ok()??;
+    Some((row, PublicKey::from_bytes(open.writer.as_bytes()).ok()?))
 }
 
 /// Asks again whenever another replica is followed, as long as none answers and the time is not over.
@@ -130,7 +187,8 @@ where
     }
 }
 
-/// Entries in the tables of this supernode, as [`Source::range`].
+/// Entries in the tables of this supernode, as [`Source::range`], up to the first that is damaged; an error if that
+/// is the first of all.
 pub(crate) fn local_range(
     store: &Store,
     log: LogId,
@@ -143,12 +201,28 @@ pub(crate) fn local_range(
     if from >= to {
         return Ok(frames);
     }
-    let rows = store.scan(&ENTRIES, &Span::range((log, from)..(log, to)), ENTRIES_MAX);
-    for (expected, row) in (from..).zip(rows) {
-        let ((_, seq), entry) = row?;
+    let mut rows = store.scan(&ENTRIES, &Span::range((log, from)..(log, to)), ENTRIES_MAX);
+    let Some((row, writer)) = row_of(store, log) else {
+        // Nobody ever wrote here, or what says so is damaged.
+        return if rows.next().is_none() { Ok(frames) } else { Err(Error::Lost { log, seq: 0 }) };
+    };
+    for expected in from..to.min(row.head.seq.saturating_add(1)) {
+        let found = match rows.next() {
+            Some(Ok(((_, seq), entry))) => Ok(Some(entry).filter(|_| seq == expected)),
+            // A damaged block hinders scans; an entry that was written anew lies elsewhere, and its key leads there.
+            Some(Err(_unreadable)) => store.get(&ENTRIES, &(log, expected)),
+            None => Ok(None),
+        };
+        let found = found.map(|entry| entry.filter(|entry| is_at(entry, &writer, log, expected)));
+        let entry = match found {
+            Ok(Some(entry)) => entry,
+            _ if !frames.is_empty() => break,
+            Ok(None) => return Err(Error::Lost { log, seq: expected }),
+            Err(error) => return Err(error.into()),
+        };
         let frame = Frame::from(entry.as_ref());
         bytes = bytes.saturating_add(frame.cost());
-        if seq != expected || (bytes > max_bytes && !frames.is_empty()) {
+        if bytes > max_bytes && !frames.is_empty() {
             break;
         }
         frames.push(frame);

@@ -34,6 +34,7 @@ use crate::{
     metrics::Metrics,
     objects::{self, Objects},
     quota::Quotas,
+    scrub::{self, Scrub, Suspects},
     session::Sessions,
     shards::{self, Shards},
     spaces::Spaces,
@@ -170,6 +171,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         health: health.clone(),
         limits: config.limits(),
         sessions: Sessions::default(),
+        suspects: Suspects::default(),
     });
     let services = Services::start(
         &context,
@@ -178,8 +180,9 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         shards::Metrics::register(&registry),
         care::Metrics::register(&registry),
     )?;
+    let scrub = start_scrub(&context, &services, &config, &registry)?;
     let (quotas, care) = (services.quotas.clone(), services.care.clone());
-    let door = Door { context, quotas, care, membership, home: Arc::clone(&home) };
+    let door = Door { context, quotas, care, membership, home: Arc::clone(&home), scrub };
     let admin = Admin::new(&config.admin, health.clone(), registry);
     http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
     health.set_ready(true);
@@ -285,6 +288,16 @@ async fn start_net(
     .await?;
     tasks.spawn("network", |shutdown| actor.run(async move { shutdown.triggered().await }));
     Ok(net)
+}
+
+fn start_scrub(
+    context: &Arc<Context>,
+    services: &Services,
+    config: &Config,
+    registry: &Registry,
+) -> Result<Scrub, cosmic_store::Error> {
+    let (objects, replicas) = (services.objects.clone(), services.spaces.replicas().clone());
+    Scrub::start(context, objects, replicas, config.scrub.clone(), scrub::Metrics::register(registry))
 }
 
 /// The ring as it changes, for both halves; returns once it is known.

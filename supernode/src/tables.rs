@@ -101,6 +101,8 @@ pub enum Fact {
     Incarnation = 0,
     /// The last object the walk over what is kept looked at, while it is under way.
     Walk = 1,
+    /// How far the scrub is ([`crate::scrub::Progress`]).
+    Scrub = 2,
 }
 
 /// Second half of the keys of [`USAGE`].

@@ -1,9 +1,11 @@
 //! Supernodes and devices in one process, over the network in memory.
 
+mod accounts;
 mod care;
 mod device;
 mod entries;
 mod formats;
 mod hostile;
 mod objects;
+mod scrub;
 mod world;

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod cluster {
+    mod backup;
     mod copies;
     mod door;
     mod files;
@@ -15,5 +16,6 @@ mod cluster {
     mod notes;
     mod openapi;
     mod promises;
+    mod scrub;
     mod tampering;
 }

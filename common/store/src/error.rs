@@ -89,6 +89,14 @@ pub enum Error {
         /// What RocksDB says.
         source: rocksdb::Error,
     },
+    /// Files of the store are wrong or gone.
+    #[error("the store in {} is damaged and cannot be opened; set the directory aside and start again: what others have comes back", path.display())]
+    Damaged {
+        /// Its directory.
+        path: PathBuf,
+        /// What RocksDB says.
+        source: rocksdb::Error,
+    },
     /// The directory cannot be used.
     #[error("cannot use {} for a store", path.display())]
     Directory {

@@ -21,6 +21,7 @@ mod scan;
 mod space;
 mod store;
 mod table;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -34,3 +35,4 @@ pub use open::Setup;
 pub use scan::Scan;
 pub use store::Store;
 pub use table::{Schema, Table};
+pub use verify::{Verified, verify};

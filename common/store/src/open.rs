@@ -1,11 +1,18 @@
 //! Opening a store: settings for RocksDB, and the formats its tables must have.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use cosmic_runtime::{clock::Clock, health::Health, metrics::Registry};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, InfoLogger,
-    LogLevel, MergeOperands, Options, SliceTransform, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, ErrorKind,
+    InfoLogger, LogLevel, MergeOperands, Options, SliceTransform, WriteBatch, WriteBufferManager,
+    WriteOptions,
 };
 use tracing::{debug, error, warn};
 
@@ -62,13 +69,16 @@ pub(crate) fn handle<'a>(database: &'a DB, table: &str) -> &'a ColumnFamily {
 pub(crate) struct Opened {
     pub(crate) database: DB,
     pub(crate) buffers: WriteBufferManager,
+    /// Whether the end of the log was damaged and dropped.
+    pub(crate) cut: bool,
 }
 
 pub(crate) fn open(path: &Path, schema: &Schema, config: &Config) -> Result<Opened, Error> {
-    let failed = |source| Error::Open { path: path.to_owned(), source };
+    let failed = |source| cannot_open(path, source);
     let buffers = WriteBufferManager::new_write_buffer_manager(size(config.write_buffers_bytes), false);
     let cache = Cache::new_lru_cache(size(config.cache_bytes));
-    let options = database_options(path, config, &buffers);
+    let cut = Arc::new(AtomicBool::new(false));
+    let options = database_options(path, config, &buffers, &cut);
     refuse_unknown_tables(path, schema, &options)?;
     let formats = ColumnFamilyDescriptor::new(FORMATS, table_options(None, &cache));
     let tables = schema
@@ -78,10 +88,40 @@ pub(crate) fn open(path: &Path, schema: &Schema, config: &Config) -> Result<Open
     let database =
         DB::open_cf_descriptors(&options, path, std::iter::once(formats).chain(tables)).map_err(failed)?;
     check_formats(path, &database, schema)?;
-    Ok(Opened { database, buffers })
+    Ok(Opened { database, buffers, cut: cut.load(Ordering::Acquire) })
 }
 
-fn database_options(path: &Path, config: &Config, buffers: &WriteBufferManager) -> Options {
+/// Opens what is there for reading alone.
+pub(crate) fn open_read_only(path: &Path, schema: &Schema, config: &Config) -> Result<DB, Error> {
+    let buffers = WriteBufferManager::new_write_buffer_manager(size(config.write_buffers_bytes), false);
+    let cache = Cache::new_lru_cache(size(config.cache_bytes));
+    let mut options = Options::default();
+    options.set_max_open_files(i32::try_from(config.open_files_max).unwrap_or(i32::MAX));
+    options.set_write_buffer_manager(&buffers);
+    refuse_unknown_tables(path, schema, &options)?;
+    let formats = ColumnFamilyDescriptor::new(FORMATS, table_options(None, &cache));
+    let tables = schema
+        .0
+        .iter()
+        .map(|layout| ColumnFamilyDescriptor::new(layout.name, table_options(Some(layout), &cache)));
+    DB::open_cf_descriptors_read_only(&options, path, std::iter::once(formats).chain(tables), false)
+        .map_err(|source| cannot_open(path, source))
+}
+
+/// What to do about a store that does not open depends on whether its files are wrong or gone.
+fn cannot_open(path: &Path, source: rocksdb::Error) -> Error {
+    let path = path.to_owned();
+    let damaged = source.kind() == ErrorKind::Corruption
+        || (source.kind() == ErrorKind::IOError && source.as_ref().contains("No such file"));
+    if damaged { Error::Damaged { path, source } } else { Error::Open { path, source } }
+}
+
+fn database_options(
+    path: &Path,
+    config: &Config,
+    buffers: &WriteBufferManager,
+    cut: &Arc<AtomicBool>,
+) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -93,7 +133,14 @@ fn database_options(path: &Path, config: &Config, buffers: &WriteBufferManager) 
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, log));
+    let cut = Arc::clone(cut);
+    let listen = move |level: LogLevel, message: &str| {
+        if drops_log(message) {
+            cut.store(true, Ordering::Release);
+        }
+        log(level, message);
+    };
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, listen));
     // What is sorted into files is not read again soon, and copying it through the page cache cost half of the CPU of
     // writing shards: 18 s/GB of objects with it, 9 without (`cosmic-supernode`, example `objects`).
     options.set_use_direct_io_for_flush_and_compaction(takes_direct_io(path));
@@ -117,6 +164,12 @@ fn takes_direct_io(path: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 const fn takes_direct_io(_path: &Path) -> bool {
     false
+}
+
+/// Whether RocksDB says that it drops a damaged part of the log and what is behind it. It opens the store without that,
+/// as of an earlier point of time, and tells it nowhere else.
+fn drops_log(message: &str) -> bool {
+    message.contains(".log: dropping ")
 }
 
 /// Passes RocksDB's own log on. Its errors are not ours: ours are raised where an operation fails.
@@ -172,7 +225,7 @@ fn refuse_unknown_tables(path: &Path, schema: &Schema, options: &Options) -> Res
     if !path.join("CURRENT").exists() {
         return Ok(());
     }
-    let found = DB::list_cf(options, path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+    let found = DB::list_cf(options, path).map_err(|source| cannot_open(path, source))?;
     let known = |table: &str| table == FORMATS || schema.0.iter().any(|layout| layout.name == table);
     match found.into_iter().find(|table| !known(table)) {
         Some(table) => Err(Error::UnknownTable { path: path.to_owned(), table }),

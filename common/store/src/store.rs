@@ -31,6 +31,7 @@ struct Inner {
     database: Arc<DB>,
     metrics: Metrics,
     poison: Arc<Poison>,
+    cut: bool,
     /// `None` only while the last clone goes.
     queue: Option<mpsc::Sender<Job>>,
     queue_bytes: Arc<Semaphore>,
@@ -52,7 +53,7 @@ impl Store {
         let Setup { schema, config, clock, registry, health } = setup;
         fs::create_dir_all(&path)
             .map_err(|source| Error::Directory { path: path.clone(), source: Arc::new(source) })?;
-        let Opened { database, buffers } = open::open(&path, &schema, config)?;
+        let Opened { database, buffers, cut } = open::open(&path, &schema, config)?;
         let database = Arc::new(database);
         let metrics = Metrics::register(registry);
         let poison = Arc::new(Poison::default());
@@ -78,6 +79,7 @@ impl Store {
             database,
             metrics,
             poison,
+            cut,
             queue: Some(queue),
             queue_bytes: Arc::new(Semaphore::new(QUEUE_MAX_BYTES as usize)),
             writer: Mutex::new(Some(writer)),
@@ -117,6 +119,13 @@ impl Store {
     /// [`Error::Poisoned`] once a write has failed.
     pub fn check(&self) -> Result<(), Error> {
         self.0.poison.check(&self.0.path)
+    }
+
+    /// Whether the end of the log was damaged when the store was opened: it is as it was at an earlier point of time, and
+    /// what was promised after that may not be here.
+    #[must_use]
+    pub fn was_cut_short(&self) -> bool {
+        self.0.cut
     }
 
     /// What is under `key`. Blocks for one read of the disk at most.
@@ -177,6 +186,18 @@ impl Store {
         limit: usize,
     ) -> Scan<'a, K, V> {
         Scan::new(&self.0.database, table, span, Direction::Down, limit)
+    }
+
+    /// Where a scan that failed behind `after` may go on: at the end of the first file that holds keys behind it. None
+    /// where no file is left.
+    #[must_use]
+    pub fn behind_damage<K: Key, V>(&self, table: &Table<K, V>, after: Option<&K>) -> Option<K> {
+        let after = after.map(bytes_of).unwrap_or_default();
+        // Without the list of files nothing is known of what lies behind.
+        let files = self.0.database.live_files().unwrap_or_default();
+        let ends = files.into_iter().filter(|file| file.column_family_name == table.name());
+        let ends = ends.filter_map(|file| file.end_key).filter(|end| *end > after);
+        ends.min().and_then(|end| K::read(&end))
     }
 
     /// Makes a copy of the store as it is now in `path`, which must not exist, out of hard links where the

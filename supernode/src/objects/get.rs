@@ -77,7 +77,8 @@ impl Objects {
     /// # Errors
     /// [`Error::NotHere`] or [`Error::TooFew`].
     pub async fn get(&self, space: SpaceId, object: ObjectId) -> Result<Rebuilt, Error> {
-        let beside = self.0.shards.keeper().manifest(&object)?;
+        // One that cannot be read is as good as none: others have it.
+        let beside = self.0.shards.keeper().manifest(&object).ok().flatten();
         let mut hunt = Hunt::new(object, beside.as_deref());
         let (mut found, mut retries) = (0, 0);
         for _attempt in 0..ATTEMPTS_MAX {

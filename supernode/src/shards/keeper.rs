@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cosmic_common::id::{Hash, ObjectId, PeerId, SpaceId};
+use cosmic_common::{
+    id::{Hash, ObjectId, PeerId, SpaceId},
+    record::Record as _,
+};
 use cosmic_custody::{Held, Placement, Promise, message::care::Surveyed};
 use cosmic_erasure::Manifest;
 use cosmic_store::Span;
@@ -14,6 +17,7 @@ use crate::{
     context::Context,
     holders::Latest,
     quota::Quotas,
+    scrub::Thing,
     tables::{Account, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, account},
 };
 
@@ -94,7 +98,11 @@ impl Keeper {
             Some(_same) => {}
         }
         let Some(row) = store.get(&KEPT, &(object, index))? else { return Ok(Known::Manifest) };
-        if store.get(&SHARDS, &(object, index))?.is_some_and(|bytes| bytes == offer.bytes) {
+        // Bytes that cannot be read are damaged as well.
+        if store
+            .get(&SHARDS, &(object, index))
+            .is_ok_and(|known| known.is_some_and(|bytes| bytes == offer.bytes))
+        {
             return Ok(Known::Intact(row));
         }
         self.metrics.shards_wrong.inc();
@@ -132,6 +140,35 @@ impl Keeper {
         Ok(row)
     }
 
+    /// Writes a shard and its manifest anew where `row` says that they were and they are damaged. It was counted and
+    /// signed for when it came.
+    ///
+    /// # Errors
+    /// [`Error`] if the bytes are not those of the row, or the disk fails.
+    pub async fn restore(
+        &self,
+        manifest: &Manifest,
+        index: u8,
+        row: &KeptRow,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let object = manifest.object();
+        manifest.check_shard(index, bytes)?;
+        let _lane = self.lane(&object).await;
+        let store = &self.context.store;
+        let kept = store.get(&KEPT, &(object, index))?;
+        if kept.is_none_or(|kept| kept.hash != row.hash) || manifest.shard(index) != Some(row.hash) {
+            return Err(Error::NotHere { object, index });
+        }
+        let mut batch = store.batch();
+        batch.put_slice(&MANIFESTS, &object, &manifest.to_bytes()).put_slice(
+            &SHARDS,
+            &(object, index),
+            bytes,
+        );
+        Ok(store.commit(batch).await?)
+    }
+
     /// The shard and the manifest beside it. The bytes come as they lie on the disk: whoever asked holds them against
     /// the manifest.
     ///
@@ -144,8 +181,12 @@ impl Keeper {
             Ok(store.get(&MANIFESTS, &object)?.map(|manifest| (manifest, bytes)))
         };
         let found =
-            tokio::task::spawn_blocking(read).await.map_err(|_gone| Error::NotHere { object, index })??;
-        let (manifest, bytes) = found.ok_or(Error::NotHere { object, index })?;
+            tokio::task::spawn_blocking(read).await.map_err(|_gone| Error::NotHere { object, index })?;
+        // The scrub looks at what should be here and is not.
+        if !matches!(found, Ok(Some(_))) {
+            self.context.suspects.report(Thing::Shard { object, index });
+        }
+        let (manifest, bytes) = found?.ok_or(Error::NotHere { object, index })?;
         Ok(Found { manifest: manifest.into(), bytes: bytes.into() })
     }
 

@@ -289,7 +289,11 @@ impl Actor {
 
     pub(super) fn source(&self) -> Source {
         match &self.relay {
-            None => Source::Local { space: self.id, store: self.context.store.clone() },
+            None => Source::Local {
+                space: self.id,
+                context: Arc::clone(&self.context),
+                replicas: self.spaces.replicas().clone(),
+            },
             Some(relay) => relay.source(self.id, self.spaces.replicas()),
         }
     }

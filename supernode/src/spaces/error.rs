@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cosmic_common::id::LogId;
 use cosmic_custody::message::refusal::{Refusal, RefusalCode};
 use cosmic_space::refusal;
 
@@ -23,6 +24,14 @@ pub enum Error {
     /// What is stored makes no sense.
     #[error("an entry in the store is damaged")]
     Damaged(#[from] cosmic_log::entry::Error),
+    /// An entry that was stored and signed for is not there, or another lies in its place.
+    #[error("entry {seq} of log {} is damaged here", log.short())]
+    Lost {
+        /// Its log.
+        log: LogId,
+        /// Its place.
+        seq: u64,
+    },
     /// The rules of the space say no.
     #[error(transparent)]
     Space(#[from] refusal::Refusal),
@@ -41,7 +50,7 @@ impl Error {
         let code = match self {
             Self::Busy => RefusalCode::Busy,
             Self::Closed => RefusalCode::Stopping,
-            Self::Store(_) | Self::Damaged(_) => RefusalCode::Storage,
+            Self::Store(_) | Self::Damaged(_) | Self::Lost { .. } => RefusalCode::Storage,
             Self::Space(refusal) => return refuse(refusal),
             Self::Unavailable | Self::Replica(_) | Self::Reconcile(_) => RefusalCode::Unavailable,
         };

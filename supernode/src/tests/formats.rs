@@ -4,14 +4,17 @@ use std::{fmt::Debug, fs, path::Path};
 
 use cosmic_common::{
     heads::Head,
-    id::{ChannelId, EntryId, Hash, Incarnation, PeerId, SpaceId, WriterId},
+    id::{ChannelId, EntryId, Hash, Incarnation, LogId, ObjectId, PeerId, SpaceId, WriterId},
     record::Record,
     time::Timestamp,
 };
 use cosmic_log::open::Open;
 use proptest::prelude::*;
 
-use crate::tables::{KeptRow, LogRow};
+use crate::{
+    scrub::{Damage, Fault, LogAt, Place, Progress, RowsOf, Thing},
+    tables::{KeptRow, LogRow},
+};
 
 fn log_rows() -> [LogRow; 2] {
     let open = Open {
@@ -46,6 +49,31 @@ fn kept_rows() -> [KeptRow; 2] {
     [own, largest]
 }
 
+fn progresses() -> [Progress; 2] {
+    let begun = Progress::begin(Timestamp::from_unix_ms(1_750_000_000_000));
+    let since = Timestamp::from_unix_ms(1_750_000_001_000);
+    let (space, channel) = (SpaceId::from_bytes([1; 32]), ChannelId::from_bytes([3; 32]));
+    let (log, object) = (LogId::from_bytes([4; 32]), ObjectId::from_bytes([5; 32]));
+    let damaged = [
+        (Thing::Shard { object, index: 2 }, Fault::Missing),
+        (Thing::Entry { space, channel, log, seq: 300 }, Fault::Wrong),
+        (Thing::Rows { table: RowsOf::Kept }, Fault::Unreadable),
+    ];
+    let under_way = Progress {
+        round: 3,
+        place: Place::Entries { log: Some(LogAt { space, channel, log }), next: 17 },
+        paused: true,
+        shards: 10,
+        entries: 20,
+        bytes: 1_000_000,
+        found: 3,
+        healed: 1,
+        open: damaged.map(|(thing, fault)| Damage { thing, fault, since }).to_vec(),
+        ..begun.clone()
+    };
+    [begun, under_way]
+}
+
 /// Compares with the golden file, one sample per line, in both directions.
 fn golden<T: Record + PartialEq + Debug>(file: &str, samples: &[T]) {
     let hex = |sample: &T| sample.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -62,6 +90,7 @@ fn golden<T: Record + PartialEq + Debug>(file: &str, samples: &[T]) {
 fn golden_bytes_of_version_1() {
     golden("log-row.v1.hex", &log_rows());
     golden("kept-row.v1.hex", &kept_rows());
+    golden("scrub-progress.v1.hex", &progresses());
 }
 
 proptest! {

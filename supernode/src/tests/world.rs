@@ -21,6 +21,7 @@ use crate::{
     duty,
     holders::Holders,
     metrics::Metrics,
+    scrub::Suspects,
     session::Sessions,
     spaces::Spaces,
     start::{Services, holders_of},
@@ -97,6 +98,7 @@ impl World {
                 health,
                 limits: Limits::default(),
                 sessions: Sessions::default(),
+                suspects: Suspects::default(),
             });
             let metrics = crate::shards::Metrics::default();
             let config = (&crate::objects::Config::default(), care);
