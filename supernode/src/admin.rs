@@ -25,10 +25,12 @@ mod care;
 mod dump;
 mod member;
 mod page;
+mod plan;
 mod scrubbing;
 mod status;
 
 pub use backup::BackupRequest;
+pub use plan::PlanRequest;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -71,6 +73,7 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/care/repair/pause", post(care::pause))
         .route("/api/v1/care/repair/resume", post(care::resume))
         .route("/api/v1/care/repair/throttle", put(care::throttle))
+        .route("/api/v1/ring/plan", get(plan::plan))
         .route("/api/v1/backup", post(backup::make))
         .route("/api/v1/usage", get(usage))
         .route("/api/v1/scrub", get(scrubbing::show))

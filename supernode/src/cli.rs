@@ -86,6 +86,21 @@ enum Command {
 enum RingCommand {
     /// Its members and where they are
     Show,
+    /// What a change of this supernode's record would move, how many bytes and how long; nothing is changed
+    Plan {
+        /// How much it takes, against others
+        #[arg(long)]
+        weight: Option<u16>,
+        /// What may fail with it
+        #[arg(long)]
+        zone: Option<String>,
+        /// It leaves the ring
+        #[arg(long)]
+        leave: bool,
+        /// Bytes each supernode may give and take in a second [default: a fifth of a gigabit]
+        #[arg(long, value_name = "BYTES", default_value_t = 25_000_000, hide_default_value = true)]
+        bytes_per_second: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,6 +193,19 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Ring(RingCommand::Show) => {
             let columns = ["peer", "state", "zone", "region", "weight", "operator", "addresses"];
             output.table(&running()?.get("ring")?, "/members", &columns)?;
+        }
+        Command::Ring(RingCommand::Plan { weight, zone, leave, bytes_per_second }) => {
+            if weight.is_none() && zone.is_none() && !leave {
+                return Err(Error::usage("say what would change: --weight, --zone or --leave"));
+            }
+            let mut query = format!("ring/plan?leave={leave}&bytes_per_second={bytes_per_second}");
+            if let Some(weight) = weight {
+                query.push_str(&format!("&weight={weight}"));
+            }
+            if let Some(zone) = zone {
+                query.push_str(&format!("&zone={}", cosmic_cli::segment(&zone)));
+            }
+            output.fields(&running()?.get(&query)?)?;
         }
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
         Command::Quota(command) => quota(command, &running()?, output)?,

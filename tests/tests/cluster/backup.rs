@@ -55,10 +55,14 @@ async fn a_backup_made_while_running_is_a_supernode_again() {
     let backed_up = number(entries.unwrap(), "rows");
     assert!(backed_up >= DOCUMENTS as u64, "{verified}");
 
-    // What its counters say is what the backup holds.
+    // What its counters say is what the backup holds, and a plan says what would move.
     let usage =
         process::command_json("cosmic-supernode", &["usage", "--data-dir", &from, "--json"]).await.unwrap();
     assert_eq!(number(usage.get("total").unwrap(), "entries"), backed_up, "{usage}");
+    let plan = ["ring", "plan", "--leave", "--data-dir", &from, "--json"];
+    let plan = process::command_json("cosmic-supernode", &plan).await.unwrap();
+    assert_eq!(plan.get("class_after").and_then(Value::as_str), Some("1 of 2"), "{plan}");
+    assert!(number(&plan, "bytes") >= number(&plan, "bytes_least"), "{plan}");
 
     // The machine is lost later, with what came after the backup. Its key lies elsewhere.
     ids.extend(write(&app, &space, "after").await);
