@@ -22,6 +22,8 @@ pub mod retire;
 pub mod standing;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod tests;

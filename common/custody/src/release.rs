@@ -22,6 +22,7 @@ use crate::{
     },
     liveness::Liveness,
     plan::{place::Assignment, target::Target},
+    receipt::Promise,
     standing::Standing,
 };
 
@@ -62,6 +63,14 @@ impl Release {
     #[must_use]
     pub const fn since(settled: Option<Timestamp>) -> Self {
         Self { settled }
+    }
+
+    /// What a receipt for the copy promises meanwhile: from the first asking on it may be gone tomorrow, so that nobody else,
+    /// who knows another table, may free his own on the word of it. A copy that belongs here again is asked about once more
+    /// ([`Keep::Belongs`]), or it would never be promised again.
+    #[must_use]
+    pub const fn promise(&self) -> Promise {
+        if self.settled.is_some() { Promise::Forwards } else { Promise::Keeps }
     }
 
     /// One asking: whether the reasons of the rules below are all gone. Free is `Ok`, once they have been for the delay.

@@ -216,7 +216,7 @@ impl Node {
         copies
             .map(|((_, index), copy)| Receipt {
                 held: Held::Shard { object, index: *index, hash: manifest.shard(*index).unwrap() },
-                promise: if copy.owner.is_some() { Promise::Forwards } else { Promise::Keeps },
+                promise: if copy.owner.is_some() { Promise::Forwards } else { copy.release.promise() },
                 holder: self.peer,
                 incarnation: Incarnation::from_bytes([self.life; 16]),
                 ring: Hash::from_bytes([0; 32]),

@@ -20,7 +20,7 @@ use crate::{
     handoff::Verdict,
     message::shard::Indices,
     plan_repair,
-    release::{Asked, RELEASE_DELAY, shard_needless},
+    release::{Asked, Keep, RELEASE_DELAY, shard_needless},
     repair::queue::{Failure as Why, Input, Output},
     retire::{Input as Way, Left},
 };
@@ -180,6 +180,9 @@ impl World {
             let copy = Assignment { index, holder: peer };
             if !target.shards.contains(&copy) {
                 self.release(me, copy, subject, &target);
+            } else if let Some(kept) = self.nodes[me].copies.get_mut(&(object, index)) {
+                // What belongs here again is promised again.
+                drop(kept.release.ask(Err(Keep::Belongs), RELEASE_DELAY, self.now));
             }
         }
     }

@@ -58,6 +58,16 @@ fn a_copy_goes_after_two_askings_and_the_delay() {
 }
 
 #[test]
+fn from_the_first_asking_on_nobody_may_count_on_the_copy() {
+    let mut release = Release::default();
+    assert_eq!(release.promise(), Promise::Keeps);
+    assert!(release.ask(Ok(()), RELEASE_DELAY, START).is_err());
+    assert_eq!(release.promise(), Promise::Forwards);
+    assert!(release.ask(Err(Keep::OnlyOne), RELEASE_DELAY, hours(1)).is_err());
+    assert_eq!(release.promise(), Promise::Keeps);
+}
+
+#[test]
 fn what_belongs_here_and_what_is_alone_stays() {
     let codec = codec(3, 6);
     let manifest = manifest(codec);
