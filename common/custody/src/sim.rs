@@ -7,7 +7,11 @@
 //! decides each step, so a seed repeats a run exactly.
 
 mod chance;
+mod fate;
+mod judge;
 mod node;
+mod objects;
+mod ring;
 mod work;
 mod world;
 
