@@ -81,7 +81,7 @@ fn a_ring_of_six_mends_what_it_can() {
 #[test]
 fn a_wide_ring_lives_through_a_year() {
     let plan = Plan {
-        nodes: 150,
+        nodes: 240,
         zones: 12,
         operators: 40,
         objects: 20,
