@@ -281,7 +281,7 @@ impl Home {
         let known = store.get(&FACTS, &fact)?.and_then(|bytes| Incarnation::try_from(bytes.as_ref()).ok());
         if store.was_cut_short() {
             tracing::error!(
-                "the end of the store's log is damaged; this supernode begins a new life, and what it lost comes from the others"
+                "the store lost the end of its log, or a part of it; this supernode begins a new life, and what it lost comes from the others"
             );
         } else if let (Life::Same, Some(incarnation)) = (self.directory.life(), known) {
             return Ok(incarnation);
@@ -291,6 +291,9 @@ impl Home {
         batch.put_slice(&FACTS, &fact, incarnation.as_bytes());
         store.commit(batch).await?;
         self.directory.begin_life()?;
+        if store.was_cut_short() {
+            store.begin_anew()?;
+        }
         Ok(incarnation)
     }
 }

@@ -15,6 +15,7 @@ mod batch;
 mod config;
 mod error;
 mod key;
+mod mark;
 mod metrics;
 mod open;
 mod scan;

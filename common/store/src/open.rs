@@ -69,16 +69,16 @@ pub(crate) fn handle<'a>(database: &'a DB, table: &str) -> &'a ColumnFamily {
 pub(crate) struct Opened {
     pub(crate) database: DB,
     pub(crate) buffers: WriteBufferManager,
-    /// Whether the end of the log was damaged and dropped.
-    pub(crate) cut: bool,
+    /// Whether a part of the log that is no torn end was dropped.
+    pub(crate) dropped: bool,
 }
 
 pub(crate) fn open(path: &Path, schema: &Schema, config: &Config) -> Result<Opened, Error> {
     let failed = |source| cannot_open(path, source);
     let buffers = WriteBufferManager::new_write_buffer_manager(size(config.write_buffers_bytes), false);
     let cache = Cache::new_lru_cache(size(config.cache_bytes));
-    let cut = Arc::new(AtomicBool::new(false));
-    let options = database_options(path, config, &buffers, &cut);
+    let dropped = Arc::new(AtomicBool::new(false));
+    let options = database_options(path, config, &buffers, &dropped);
     refuse_unknown_tables(path, schema, &options)?;
     let formats = ColumnFamilyDescriptor::new(FORMATS, table_options(None, &cache));
     let tables = schema
@@ -88,7 +88,7 @@ pub(crate) fn open(path: &Path, schema: &Schema, config: &Config) -> Result<Open
     let database =
         DB::open_cf_descriptors(&options, path, std::iter::once(formats).chain(tables)).map_err(failed)?;
     check_formats(path, &database, schema)?;
-    Ok(Opened { database, buffers, cut: cut.load(Ordering::Acquire) })
+    Ok(Opened { database, buffers, dropped: dropped.load(Ordering::Acquire) })
 }
 
 /// Opens what is there for reading alone.
@@ -120,7 +120,7 @@ fn database_options(
     path: &Path,
     config: &Config,
     buffers: &WriteBufferManager,
-    cut: &Arc<AtomicBool>,
+    dropped: &Arc<AtomicBool>,
 ) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -133,10 +133,10 @@ fn database_options(
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    let cut = Arc::clone(cut);
+    let dropped = Arc::clone(dropped);
     let listen = move |level: LogLevel, message: &str| {
         if drops_log(message) {
-            cut.store(true, Ordering::Release);
+            dropped.store(true, Ordering::Release);
         }
         log(level, message);
     };
@@ -166,10 +166,15 @@ const fn takes_direct_io(_path: &Path) -> bool {
     false
 }
 
+/// What RocksDB says of a log that ends within a record, as one does whose writer was killed: no damage by itself, and
+/// whether it was acknowledged the mark tells.
+const TORN_ENDS: [&str; 3] =
+    ["truncated header", "truncated record body", "error reading trailing data due to encountering EOF"];
+
 /// Whether RocksDB says that it drops a damaged part of the log and what is behind it. It opens the store without that,
 /// as of an earlier point of time, and tells it nowhere else.
 fn drops_log(message: &str) -> bool {
-    message.contains(".log: dropping ")
+    message.contains(".log: dropping ") && !TORN_ENDS.iter().any(|end| message.ends_with(end))
 }
 
 /// Passes RocksDB's own log on. Its errors are not ours: ours are raised where an operation fails.

@@ -14,6 +14,7 @@ use crate::{
     batch::Batch,
     error::{Error, Unreadable},
     key::{Key, Span, bytes_of},
+    mark::Mark,
     metrics::Metrics,
     open::{self, Opened, Setup, handle},
     scan::{Direction, Scan},
@@ -31,7 +32,7 @@ struct Inner {
     database: Arc<DB>,
     metrics: Metrics,
     poison: Arc<Poison>,
-    cut: bool,
+    mark: Arc<Mark>,
     /// `None` only while the last clone goes.
     queue: Option<mpsc::Sender<Job>>,
     queue_bytes: Arc<Semaphore>,
@@ -53,7 +54,10 @@ impl Store {
         let Setup { schema, config, clock, registry, health } = setup;
         fs::create_dir_all(&path)
             .map_err(|source| Error::Directory { path: path.clone(), source: Arc::new(source) })?;
-        let Opened { database, buffers, cut } = open::open(&path, &schema, config)?;
+        let Opened { database, buffers, dropped } = open::open(&path, &schema, config)?;
+        let mark = Mark::open(&path, database.latest_sequence_number(), dropped)
+            .map_err(|source| Error::Directory { path: path.clone(), source: Arc::new(source) })?;
+        let mark = Arc::new(mark);
         let database = Arc::new(database);
         let metrics = Metrics::register(registry);
         let poison = Arc::new(Poison::default());
@@ -64,6 +68,7 @@ impl Store {
             reserve_bytes: config.reserve_bytes,
             probe,
             poison: Arc::clone(&poison),
+            mark: Arc::clone(&mark),
             clock,
             health,
             metrics: metrics.clone(),
@@ -79,7 +84,7 @@ impl Store {
             database,
             metrics,
             poison,
-            cut,
+            mark,
             queue: Some(queue),
             queue_bytes: Arc::new(Semaphore::new(QUEUE_MAX_BYTES as usize)),
             writer: Mutex::new(Some(writer)),
@@ -121,11 +126,20 @@ impl Store {
         self.0.poison.check(&self.0.path)
     }
 
-    /// Whether the end of the log was damaged when the store was opened: it is as it was at an earlier point of time, and
-    /// what was promised after that may not be here.
+    /// Whether something that was acknowledged is not there: the log is damaged, or shorter than it was. The store is as it
+    /// was at an earlier point of time, at this start and each later one until [`begin_anew`](Self::begin_anew).
     #[must_use]
     pub fn was_cut_short(&self) -> bool {
-        self.0.cut
+        self.0.mark.is_lost()
+    }
+
+    /// Says that whoever uses the store has taken back, durably, what was promised before. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn begin_anew(&self) -> Result<(), Error> {
+        let begun = self.0.mark.begin_anew(self.0.database.latest_sequence_number());
+        begun.map_err(|source| Error::Directory { path: self.0.path.clone(), source: Arc::new(source) })
     }
 
     /// What is under `key`. Blocks for one read of the disk at most.

@@ -1,5 +1,6 @@
 //! The store at its own door: tables, model, faults.
 
+mod damage;
 mod faults;
 mod keys;
 mod model;

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     error::{Error, Until, is_no_room},
+    mark::Mark,
     metrics::{Metrics, Reason, Refusal},
     space::Space,
 };
@@ -63,6 +64,7 @@ pub(crate) struct Writer {
     pub(crate) reserve_bytes: u64,
     pub(crate) probe: Probe,
     pub(crate) poison: Arc<Poison>,
+    pub(crate) mark: Arc<Mark>,
     pub(crate) clock: Clock,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
@@ -153,6 +155,10 @@ impl Writer {
         }
         if unsynced {
             self.database.flush_wal(true).map_err(|source| self.poisoned_by(source))?;
+            // Nothing is acknowledged that a restart could miss.
+            self.mark.reach(self.database.latest_sequence_number()).map_err(|source| {
+                self.poisoned(Error::Directory { path: self.path.clone(), source: Arc::new(source) })
+            })?;
         }
         Ok(())
     }
@@ -165,6 +171,10 @@ impl Writer {
         } else {
             Error::Write { path, source }
         };
+        self.poisoned(error)
+    }
+
+    fn poisoned(&self, error: Error) -> Error {
         error!("{}", sentence(&error));
         self.health.trouble(ROOM, sentence(&error));
         self.poison.set(error.clone());

@@ -4,11 +4,12 @@ use std::{env, str::FromStr, time::Duration};
 
 use cosmic_loadtest::{
     api::{App, Error},
-    network::Network,
+    network::{self, Network},
     process::Process,
 };
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
+use serde_json::Value;
 
 use super::notes;
 
@@ -89,10 +90,12 @@ async fn nothing_acknowledged_is_lost_when_processes_are_killed() {
         notes::write_replicated(&app, &space, &format!("invited-{round}"), notes::PATIENCE).await.unwrap();
 
         let victim = random.random_range(0..SUPERNODES);
+        let life = incarnation(&network, victim).await;
         let kill = network.kill_supernode(victim);
         acknowledged.write_until((&app, &space), &mut random, kill).await.unwrap();
         acknowledged.write_until((&app, &space), &mut random, writer.kill()).await.unwrap();
         network.start_supernode(victim).await.unwrap();
+        assert_eq!(incarnation(&network, victim).await, life, "half a write is no loss");
 
         // The writer is still dead: what is replicated must come from the supernodes alone.
         let fresh = read_afresh(&network, (&ticket, &space), round, &acknowledged.replicated).await;
@@ -113,6 +116,12 @@ async fn nothing_acknowledged_is_lost_when_processes_are_killed() {
     );
     writer.stop().await.unwrap();
     network.stop().await.unwrap();
+}
+
+/// The life of a supernode's data: a new one if it lost something that it had signed for.
+async fn incarnation(network: &Network, number: usize) -> Value {
+    let status = network::status(network.supernodes[number].as_ref().unwrap()).await.unwrap();
+    status.get("incarnation").cloned().unwrap()
 }
 
 /// A device that never met the writer has every one of `ids`.
