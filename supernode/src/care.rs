@@ -4,6 +4,7 @@
 //! ```text
 //! watch ── who answers ──▶ Liveness ─┐
 //! walk ── what lies here ── survey ──┴─▶ Queue ── turn, lease, budget ──▶ mend ── Which, Get, Put ──▶ placement record
+//! handoff ── what is kept for others ── is he heard? ── Put ──▶ his receipt ──▶ freed here
 //! ```
 
 use std::{
@@ -19,6 +20,7 @@ use cosmic_common::{
 use cosmic_custody::{Leases, Liveness, Queue, message::care::PROTOCOL, message::refusal::Refusal};
 use cosmic_ring::State;
 use cosmic_runtime::tasks::Group;
+use tokio::sync::Notify;
 
 use crate::{
     context::Context,
@@ -28,6 +30,7 @@ use crate::{
 
 mod ask;
 mod config;
+mod handoff;
 mod mend;
 mod metrics;
 mod repair;
@@ -88,6 +91,8 @@ struct Inner {
     liveness: Mutex<Liveness>,
     queue: Mutex<Queue>,
     leases: Mutex<Leases>,
+    /// Told whenever somebody is heard: what is kept for him can go home.
+    arrivals: Notify,
     throttle: Mutex<Throttle>,
     metrics: Metrics,
     work: Group,
@@ -120,6 +125,7 @@ impl Care {
             liveness: Mutex::new(Liveness::new(config.patience())),
             queue: Mutex::new(Queue::new(context.peer, config.settings(), now)),
             leases: Mutex::default(),
+            arrivals: Notify::new(),
             throttle: Mutex::new(throttle),
             config: config.clone(),
             metrics,
@@ -135,6 +141,10 @@ impl Care {
         let walking = care.clone();
         tasks.spawn("walk", |shutdown| async move {
             shutdown.unless(walking.walk()).await;
+        });
+        let handing = care.clone();
+        tasks.spawn("hand-off", |shutdown| async move {
+            shutdown.unless(handing.hand_off()).await;
         });
         let driving = care.clone();
         tasks.spawn("repair", |shutdown| async move {
@@ -156,6 +166,12 @@ impl Care {
         let mut liveness = lock(&self.0.liveness);
         liveness.heard(&self.me(), self.now());
         liveness
+    }
+
+    /// Somebody said something that only he can.
+    fn heard(&self, peer: &PeerId) {
+        lock(&self.0.liveness).heard(peer, self.now());
+        self.0.arrivals.notify_one();
     }
 
     /// Takes over who is a member now.

@@ -5,7 +5,11 @@
 //!                  └──────────▶ Pool ── /cosmic/shard/1 ──▶ Server of another supernode ──▶ its Keeper
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use cosmic_common::id::{ObjectId, PeerId, SpaceId};
 use cosmic_custody::{
@@ -133,6 +137,7 @@ struct Inner {
     pool: Pool,
     holders: Latest,
     metrics: Metrics,
+    silent: RwLock<BTreeSet<PeerId>>,
 }
 
 /// A shard on its way to a holder.
@@ -164,6 +169,7 @@ impl Shards {
             pool: Pool::new(Arc::clone(context)),
             holders,
             metrics,
+            silent: RwLock::default(),
         }))
     }
 
@@ -191,10 +197,16 @@ impl Shards {
         if *holder == self.0.me { 0 } else { 1 + u64::from(self.is_away(holder)) }
     }
 
-    /// Whether `holder` could not be reached lately.
+    /// Whether `holder` could not be reached lately, or has been silent for so long that it gets nothing new.
     #[must_use]
     pub fn is_away(&self, holder: &PeerId) -> bool {
-        self.0.pool.is_away(holder)
+        let is_silent = self.0.silent.read().unwrap_or_else(PoisonError::into_inner).contains(holder);
+        is_silent || self.0.pool.is_away(holder)
+    }
+
+    /// These are the members that are silent, by those who watch them.
+    pub fn set_silent(&self, silent: BTreeSet<PeerId>) {
+        *self.0.silent.write().unwrap_or_else(PoisonError::into_inner) = silent;
     }
 
     /// Lets a holder keep a shard; its signed receipt.

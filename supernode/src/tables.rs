@@ -1,7 +1,8 @@
 //! The tables of a supernode: what lies under which key.
 //!
 //! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is owed to replicas
-//! (`forwards`), objects (`shards`, `kept`, `manifests`, `placements`, `staging`), and accounts (`usage`, `quotas`).
+//! (`forwards`), objects (`shards`, `kept`, `manifests`, `placements`, `staging`), what is kept for others (`handed`),
+//! and accounts (`usage`, `quotas`).
 
 use bytes::Bytes;
 use cosmic_common::{
@@ -90,6 +91,9 @@ pub const MANIFESTS: Table<ObjectId, Bytes> = Table::<ObjectId, Bytes>::bytes("m
 pub const PLACEMENTS: Table<ObjectId, Placement> = Table::<ObjectId, Placement>::records("placements", 1);
 /// Whole objects that are not coded yet.
 pub const STAGING: Table<ObjectId, Bytes> = Table::<ObjectId, Bytes>::bytes("staging", 1).bulk();
+/// Shards kept for others, by whose they are: what is looked up when one of them is heard again.
+pub const HANDED: Table<(PeerId, ObjectId, u8), ()> =
+    Table::<(PeerId, ObjectId, u8), ()>::fixed("handed", 1).prefixed::<PeerId>();
 /// What the supernode itself has to remember, by [`Fact`].
 pub const FACTS: Table<u8, Bytes> = Table::<u8, Bytes>::bytes("facts", 1);
 
@@ -148,6 +152,7 @@ pub fn schema() -> Schema {
         .table(&MANIFESTS)
         .table(&PLACEMENTS)
         .table(&STAGING)
+        .table(&HANDED)
         .table(&FACTS)
 }
 

@@ -5,6 +5,7 @@ mod care;
 mod device;
 mod entries;
 mod formats;
+mod handoff;
 mod hostile;
 mod objects;
 mod scrub;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cosmic_common::{id::PeerId, limit::MESSAGE_MAX_BYTES, record::Record as _};
 use cosmic_custody::message::care::{CareAnswer, CareRequest};
 
-use super::{CARE, Care, Error, lock};
+use super::{CARE, Care, Error};
 use crate::shards::ANSWER_PATIENCE;
 
 /// How long reaching a supernode may take.
@@ -27,7 +27,7 @@ impl Care {
         };
         let answer = CareAnswer::from_bytes(&frame)
             .map_err(|_error| Error::Protocol { peer, what: "its answer cannot be read" })?;
-        lock(&self.0.liveness).heard(&peer, self.now());
+        self.heard(&peer);
         match answer {
             CareAnswer::Refused(refusal) => Err(refusal.into()),
             answer => Ok(answer),

@@ -101,6 +101,8 @@ pub struct Metrics {
     pub(super) repairs_failed: Counter,
     pub(super) bytes_read: Counter,
     pub(super) bytes_rebuilt: Counter,
+    pub(super) owners_awaited: Gauge,
+    pub(super) shards_handed_over: Counter,
 }
 
 impl Metrics {
@@ -129,6 +131,12 @@ impl Metrics {
             room.register("repairs_failed", "Repairs that did not succeed", m.repairs_failed);
             room.register("bytes_read", "Bytes read from others for repairs", m.bytes_read);
             room.register("bytes_rebuilt", "Bytes of shards made again and placed", m.bytes_rebuilt);
+            room.register("owners_awaited", "Holders for whom shards are kept here", m.owners_awaited);
+            room.register(
+                "shards_handed_over",
+                "Shards kept for others that were given to them",
+                m.shards_handed_over,
+            );
         });
         metrics
     }

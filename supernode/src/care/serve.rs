@@ -61,7 +61,7 @@ impl Care {
                 let sentence = "only active members of the ring take care of what is kept";
                 return refuse(&mut stream, RefusalCode::NotInRing, sentence).await;
             }
-            lock(&self.0.liveness).heard(&peer, self.now());
+            self.heard(&peer);
             let answer = self.answer(peer, request).await.unwrap_or_else(|error| {
                 let refusal = match error {
                     Error::Refused(refusal) => refusal,

@@ -60,6 +60,8 @@ impl Care {
             "bytes_read": metrics.bytes_read.get(),
             "bytes_rebuilt": metrics.bytes_rebuilt.get(),
             "walks": metrics.walks.get(),
+            "owners_awaited": metrics.owners_awaited.get(),
+            "shards_handed_over": metrics.shards_handed_over.get(),
             "members": self.members(now),
         })
     }

@@ -10,7 +10,8 @@ use cosmic_common::{
     record::Record as _,
 };
 use cosmic_custody::{
-    HeldCopy, Need, Ring, Subject, assign,
+    HandOff, Health, HeldCopy, Need, Ring, Subject, assign,
+    handoff::Verdict,
     message::care::{CareAnswer, CareRequest, Surveyed},
     repair::queue::Input,
 };
@@ -48,7 +49,7 @@ impl Care {
         let table = holders.table();
         let heard = self.others_heard();
         let mut questions: BTreeMap<PeerId, Vec<ObjectId>> = BTreeMap::new();
-        for (manifest, _own) in &manifests {
+        for (manifest, _own, _handed) in &manifests {
             let object = manifest.object();
             let asked = match whom {
                 Whom::Holders => table.holders(&object, manifest.codec().n()),
@@ -64,7 +65,7 @@ impl Care {
         {
             let liveness = self.liveness();
             let ring = Ring { table, liveness: &liveness, now: self.now() };
-            for (manifest, own) in manifests {
+            for (manifest, own, handed) in manifests {
                 let object = manifest.object();
                 let mut copies = copies(self.me(), own);
                 let silent = |peer: &PeerId| !answers.contains_key(peer) && *peer != self.me();
@@ -80,7 +81,19 @@ impl Care {
                     handed_off: false,
                 }));
                 let subject = Subject::new(&manifest, copies);
-                let health = subject.health(ring);
+                let mut health = subject.health(ring);
+                let mut able = subject.able(ring);
+                let standing = holders.standing();
+                let is_overdue =
+                    |one: &HandOff| one.verdict(false, &liveness, standing, ring.now) == Verdict::Repair;
+                if is_handed_off(&subject, &health, ring) {
+                    // Who keeps what is missing gives it to its owner, and mends the object itself if he does not come.
+                    if handed.iter().any(is_overdue) {
+                        able = vec![self.me()];
+                    } else {
+                        health.need = Need::Later;
+                    }
+                }
                 if health.need >= Need::Repair {
                     in_danger.push(object);
                     if whom == Whom::Holders {
@@ -92,7 +105,7 @@ impl Care {
                     object,
                     need: health.need,
                     danger: health.danger(subject.codec, ring.now),
-                    able: subject.able(ring),
+                    able,
                     bytes: subject.shard_bytes.saturating_mul(u64::try_from(moved).unwrap_or(u64::MAX)),
                 });
             }
@@ -102,14 +115,15 @@ impl Care {
     }
 
     /// The manifests of those objects of which something is kept here, and what that is.
-    fn manifests(&self, objects: &[ObjectId]) -> Result<Vec<(Manifest, Surveyed)>, Error> {
+    fn manifests(&self, objects: &[ObjectId]) -> Result<Vec<(Manifest, Surveyed, Vec<HandOff>)>, Error> {
         let keeper = self.0.shards.keeper();
         let mut manifests = Vec::with_capacity(objects.len());
         for object in objects {
             let own = keeper.surveyed(object)?;
             let Some(bytes) = keeper.manifest(object)? else { continue };
+            let handed = if own.handed_off.is_empty() { Vec::new() } else { keeper.handed_off(object)? };
             match Manifest::from_bytes(&bytes) {
-                Ok(manifest) => manifests.push((manifest, own)),
+                Ok(manifest) => manifests.push((manifest, own, handed)),
                 Err(error) => {
                     tracing::warn!(object = %object.short(), %error, "a manifest kept here cannot be read");
                 }
@@ -119,7 +133,7 @@ impl Care {
     }
 
     /// What those who answer keep.
-    async fn survey(
+    pub(super) async fn survey(
         &self,
         questions: BTreeMap<PeerId, Vec<ObjectId>>,
     ) -> HashMap<PeerId, HashMap<ObjectId, Surveyed>> {
@@ -152,6 +166,16 @@ impl Care {
         }
         Ok(())
     }
+}
+
+/// Whether all that is missing is kept for its owners by members that are there, and the object in no panic.
+fn is_handed_off(subject: &Subject, health: &Health, ring: Ring<'_>) -> bool {
+    let kept = |index: u8| {
+        subject.copies.iter().any(|copy| {
+            copy.index == index && copy.handed_off && ring.liveness.is_present(&copy.holder, ring.now)
+        })
+    };
+    health.need == Need::Repair && health.missing.iter().all(kept)
 }
 
 fn copies(holder: PeerId, kept: Surveyed) -> Vec<HeldCopy> {

@@ -12,11 +12,11 @@ use super::{Care, Error};
 use crate::tables::{FACTS, Fact, KEPT};
 
 /// Objects looked at in one step: questions of 8 kB.
-const STEP_OBJECTS: usize = 256;
+pub(super) const STEP_OBJECTS: usize = 256;
 /// The pause between two steps: some 5,000 objects in a second at most.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 /// How often is seen whether there is a reason to walk, and whether what waits in the queue was mended by others.
-const REST: Duration = Duration::from_secs(1);
+pub(super) const REST: Duration = Duration::from_secs(1);
 
 /// What is known of a member's presence, without the moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,21 +74,29 @@ impl Care {
     /// Looks at the objects after this one; the last of them, or none at the end.
     async fn step(&self, after: Option<ObjectId>) -> Result<Option<ObjectId>, Error> {
         let store = self.0.context.store.clone();
-        let reading = move || -> Result<Vec<ObjectId>, cosmic_store::Error> {
+        let reading = move || -> Result<(Vec<ObjectId>, Vec<ObjectId>), cosmic_store::Error> {
+            let mut handed: Vec<ObjectId> = Vec::new();
             let span = after.map_or_else(Span::all, |object| Span::all().after(&(object, u8::MAX)));
             let mut objects: Vec<ObjectId> = Vec::with_capacity(STEP_OBJECTS);
             for item in store.scan(&KEPT, &span, usize::MAX) {
-                let ((object, _index), _row) = item?;
+                let ((object, _index), row) = item?;
                 if objects.last() != Some(&object) {
                     if objects.len() == STEP_OBJECTS {
                         break;
                     }
                     objects.push(object);
                 }
+                if row.owner.is_some() && handed.last() != Some(&object) {
+                    handed.push(object);
+                }
             }
-            Ok(objects)
+            Ok((objects, handed))
         };
-        let objects = tokio::task::spawn_blocking(reading).await.map_err(|_gone| Error::Stopping)??;
+        let (objects, handed) =
+            tokio::task::spawn_blocking(reading).await.map_err(|_gone| Error::Stopping)??;
+        for object in handed {
+            self.0.shards.keeper().index_handed_off(&object).await?;
+        }
         let last = objects.last().copied().filter(|_| objects.len() == STEP_OBJECTS);
         if !objects.is_empty() {
             self.examine(objects).await?;

@@ -1,5 +1,8 @@
 //! Watching who is there: every member is asked for nothing now and then, and who answers is heard.
 
+use std::collections::BTreeSet;
+
+use cosmic_common::id::PeerId;
 use cosmic_custody::message::care::CareRequest;
 use futures::{StreamExt as _, stream};
 
@@ -34,13 +37,15 @@ impl Care {
             }
         });
         stream::iter(asking).buffer_unordered(ASKED_AT_ONCE).collect::<()>().await;
-        let (silent, now) = (self.others().len() - self.present_others(), self.now());
-        self.0.metrics.members_silent.set(i64::try_from(silent).unwrap_or(i64::MAX));
+        let (silent, now) = (self.silent(), self.now());
+        self.0.metrics.members_silent.set(i64::try_from(silent.len()).unwrap_or(i64::MAX));
         self.0.metrics.looked_at_ms.set(i64::try_from(now.unix_ms()).unwrap_or(i64::MAX));
+        self.0.shards.set_silent(silent);
     }
 
-    fn present_others(&self) -> usize {
-        let (me, now) = (self.me(), self.now());
-        super::lock(&self.0.liveness).present(now).filter(|peer| **peer != me).count()
+    fn silent(&self) -> BTreeSet<PeerId> {
+        let now = self.now();
+        let liveness = self.liveness();
+        liveness.active().filter(|peer| !liveness.is_present(peer, now)).copied().collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Putting an object: coded once, its shards given to all planned holders at once, the record of it afterwards.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cosmic_common::{
     hash,
@@ -16,7 +16,7 @@ use cosmic_custody::{
     owed, placement_record, shards_wanted,
 };
 use cosmic_erasure::{Coder, Encoded};
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{Error, Objects, count};
 use crate::{
@@ -56,6 +56,68 @@ impl Placed {
     /// The shards that are signed for.
     fn signed(&self) -> usize {
         self.custody.verdict(&self.standing).shards.len()
+    }
+}
+
+/// A shard that was offered: for whom it is kept if that is not the holder, and what the holder said.
+type Offered = (Assignment, Option<PeerId>, Result<Vec<u8>, shards::Error>);
+
+/// Shards on their way to holders, and those who step in where one does not take his.
+struct Placing {
+    objects: Objects,
+    coded: Arc<Coded>,
+    stand_ins: VecDeque<PeerId>,
+    giving: FuturesUnordered<BoxFuture<'static, Offered>>,
+}
+
+impl Placing {
+    /// Offers every shard to its holder, or, if he is known to be away, to who steps in for him.
+    fn begin(objects: Objects, coded: Arc<Coded>, all: &[Assignment]) -> Self {
+        let (there, away): (Vec<_>, Vec<_>) =
+            coded.plan.stand_ins.iter().partition(|peer| !objects.0.shards.is_away(peer));
+        let stand_ins = there.into_iter().chain(away).copied().collect();
+        let mut placing = Self { objects, coded, stand_ins, giving: FuturesUnordered::new() };
+        for shard in all {
+            let is_away = placing.objects.0.shards.is_away(&shard.holder);
+            if !is_away || !placing.step_in(*shard, shard.holder) {
+                placing.offer(*shard, None);
+            }
+        }
+        placing
+    }
+
+    /// Offers the shard to the next who can keep it for its owner; whether there is one.
+    fn step_in(&mut self, shard: Assignment, owner: PeerId) -> bool {
+        let Some(holder) = self.stand_ins.pop_front() else { return false };
+        self.offer(Assignment { holder, ..shard }, Some(owner));
+        true
+    }
+
+    fn offer(&self, shard: Assignment, owner: Option<PeerId>) {
+        let (objects, coded) = (self.objects.clone(), Arc::clone(&self.coded));
+        let giving = async move { (shard, owner, objects.give(&coded, shard, owner).await) };
+        self.giving.push(giving.boxed());
+    }
+
+    /// Takes in the next answer; whether there was one.
+    async fn next(&mut self, placed: &mut Placed) -> bool {
+        let Some((shard, owner, result)) = self.giving.next().await else { return false };
+        match result {
+            Ok(receipt) => placed.count(receipt),
+            Err(error) => {
+                note(shard, &error);
+                let refusal = error.refusal();
+                if refusal.code == RefusalCode::QuotaExceeded {
+                    placed.no_room = Some(refusal);
+                } else if !self.step_in(shard, owner.unwrap_or(shard.holder)) {
+                    tracing::info!(
+                        index = shard.index,
+                        "nobody is left to keep a shard; repair will make it"
+                    );
+                }
+            }
+        }
+        true
     }
 }
 
@@ -103,8 +165,8 @@ impl Objects {
     pub async fn put(&self, space: SpaceId, object: ObjectId, bytes: Vec<u8>) -> Result<Whereabouts, Error> {
         let (coded, mut placed) = self.code(space, object, bytes).await?;
         let all = coded.plan.shards.clone();
-        self.place(&coded, &mut placed, &all).await;
-        self.finish(&coded, placed)
+        let stragglers = self.place(&coded, &mut placed, &all).await;
+        self.finish(&coded, placed, stragglers)
     }
 
     /// Rebuilds an object that an interrupted put left with too few shards, and places those that are missing.
@@ -122,8 +184,8 @@ impl Objects {
         }
         found.receipts.into_iter().for_each(|receipt| placed.count(receipt));
         let missing = owed(&coded.plan.shards, &placed.custody, &placed.standing);
-        self.place(&coded, &mut placed, &missing).await;
-        self.finish(&coded, placed)
+        let stragglers = self.place(&coded, &mut placed, &missing).await;
+        self.finish(&coded, placed, stragglers)
     }
 
     async fn code(
@@ -146,7 +208,12 @@ impl Objects {
         Ok((Arc::new(Coded { space, plan, encoded, manifest_bytes }), placed))
     }
 
-    fn finish(&self, coded: &Coded, mut placed: Placed) -> Result<Whereabouts, Error> {
+    fn finish(
+        &self,
+        coded: &Arc<Coded>,
+        mut placed: Placed,
+        stragglers: Option<Placing>,
+    ) -> Result<Whereabouts, Error> {
         let object = coded.encoded.manifest().object();
         let (got, needed) = (placed.signed(), coded.plan.codec.k());
         if let Some(refusal) = placed.no_room.take_if(|_| got < shards_wanted(coded.plan.codec)) {
@@ -156,46 +223,26 @@ impl Objects {
             return Err(Error::TooFew { object, what: "placed", got, needed });
         }
         self.0.shards.metrics().objects_stored.inc();
-        self.record(coded, &placed);
-        Ok(Whereabouts { manifest: coded.manifest_bytes.clone(), receipts: placed.receipts })
+        let receipts = placed.receipts.clone();
+        let (objects, coded) = (self.clone(), Arc::clone(coded));
+        let manifest = coded.manifest_bytes.clone();
+        self.afterwards(async move {
+            objects.record(&coded, &placed).await;
+            if let Some(mut stragglers) = stragglers {
+                while stragglers.next(&mut placed).await {}
+                objects.record(&coded, &placed).await;
+            }
+        });
+        Ok(Whereabouts { manifest, receipts })
     }
 
     /// Gives shards to their holders, all at once. Returns when as many are signed for as a write waits for, or all were
-    /// tried; stragglers go on in the background.
-    async fn place(&self, coded: &Arc<Coded>, placed: &mut Placed, all: &[Assignment]) {
+    /// tried; those that still go on are returned.
+    async fn place(&self, coded: &Arc<Coded>, placed: &mut Placed, all: &[Assignment]) -> Option<Placing> {
         let wanted = shards_wanted(coded.plan.codec);
-        let mut stand_ins = coded.plan.stand_ins.iter().copied();
-        let give = |shard: Assignment, owner: Option<PeerId>| {
-            let (objects, coded) = (self.clone(), Arc::clone(coded));
-            Box::pin(async move { (shard, owner, objects.give(&coded, shard, owner).await) })
-        };
-        let mut giving: FuturesUnordered<_> = all.iter().map(|shard| give(*shard, None)).collect();
-        while let Some((shard, owner, result)) = giving.next().await {
-            match result {
-                Ok(receipt) => placed.count(receipt),
-                Err(error) => {
-                    note(shard, &error);
-                    let refusal = error.refusal();
-                    if refusal.code == RefusalCode::QuotaExceeded {
-                        placed.no_room = Some(refusal);
-                    } else if let Some(holder) = stand_ins.next() {
-                        giving.push(give(Assignment { holder, ..shard }, owner.or(Some(shard.holder))));
-                    }
-                }
-            }
-            if placed.signed() >= wanted {
-                break;
-            }
-        }
-        if !giving.is_empty() {
-            self.afterwards(async move {
-                while let Some((shard, _owner, result)) = giving.next().await {
-                    if let Err(error) = result {
-                        note(shard, &error);
-                    }
-                }
-            });
-        }
+        let mut placing = Placing::begin(self.clone(), Arc::clone(coded), all);
+        while placed.signed() < wanted && placing.next(placed).await {}
+        (!placing.giving.is_empty()).then_some(placing)
     }
 
     /// Gives one shard; a holder that was there a moment ago is asked again before somebody else steps in.
@@ -225,20 +272,17 @@ impl Objects {
     }
 
     /// Tells the keepers of the placement record who has what, after the answer: the record is advice.
-    fn record(&self, coded: &Coded, placed: &Placed) {
+    async fn record(&self, coded: &Coded, placed: &Placed) {
         let Plan { ring, shards: plan, keepers, .. } = &coded.plan;
         let now = self.0.clock.now();
         let placement = placement_record(plan, &placed.custody, &placed.standing, *ring, now);
-        let (shards, keepers) = (self.0.shards.clone(), keepers.clone());
-        self.afterwards(async move {
-            let mut notes: FuturesUnordered<_> =
-                keepers.iter().map(|keeper| shards.note(*keeper, &placement)).collect();
-            while let Some(result) = notes.next().await {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a placement record was not kept");
-                }
+        let mut notes: FuturesUnordered<_> =
+            keepers.iter().map(|keeper| self.0.shards.note(*keeper, &placement)).collect();
+        while let Some(result) = notes.next().await {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a placement record was not kept");
             }
-        });
+        }
     }
 
     /// Goes on with `work` when the answer was given. Too much of it is left undone: all of it is advice or repair.

@@ -7,9 +7,9 @@ use cosmic_common::{
     id::{Hash, ObjectId, PeerId, SpaceId},
     record::Record as _,
 };
-use cosmic_custody::{Held, Placement, Promise, message::care::Surveyed};
+use cosmic_custody::{HandOff, Held, Placement, Promise, message::care::Surveyed};
 use cosmic_erasure::Manifest;
-use cosmic_store::Span;
+use cosmic_store::{Batch, Span};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Error, Found, Kept, Metrics};
@@ -18,7 +18,7 @@ use crate::{
     holders::Latest,
     quota::Quotas,
     scrub::Thing,
-    tables::{Account, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, account},
+    tables::{Account, HANDED, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, account},
 };
 
 /// Objects that may be written at once; two writes of one object wait for each other.
@@ -72,18 +72,20 @@ impl Keeper {
         Self { context, holders, quotas, metrics, lanes }
     }
 
-    /// Keeps a shard and signs for it once it is durable. One that is here already is checked, and signed for again.
+    /// Keeps a shard and signs for it once it is durable. One that is here already is checked, and signed for again; an own
+    /// one stays that, whoever it is offered for.
     ///
     /// # Errors
     /// [`Error`] if the bytes are wrong, the space has no room, or the disk fails; nothing is kept then.
-    pub async fn keep(&self, offer: Offer<'_>) -> Result<Vec<u8>, Error> {
-        let Offer { owner, manifest, index, bytes, .. } = offer;
+    pub async fn keep(&self, mut offer: Offer<'_>) -> Result<Vec<u8>, Error> {
+        let (manifest, index) = (offer.manifest, offer.index);
+        offer.owner = offer.owner.filter(|owner| *owner != self.context.peer);
         if !offer.proven {
-            manifest.check_shard(index, bytes)?;
+            manifest.check_shard(index, offer.bytes)?;
         }
         let _lane = self.lane(&manifest.object()).await;
         let row = match self.known(&offer)? {
-            Known::Intact(row) if row.owner == owner || row.owner.is_none() => row,
+            Known::Intact(row) if row.owner == offer.owner || row.owner.is_none() => row,
             known => self.write(&offer, known).await?,
         };
         Ok(self.receipt(manifest.object(), index, &row))
@@ -116,8 +118,12 @@ impl Keeper {
         let object = manifest.object();
         let mut batch = store.batch();
         let mut reservation = None;
+        let mut before = None;
         let row = match known {
-            Known::Intact(row) | Known::Damaged(row) => KeptRow { owner, ..row },
+            Known::Intact(row) | Known::Damaged(row) => {
+                before = Some(row);
+                KeptRow { owner: row.owner.and(owner), ..row }
+            }
             Known::Nothing | Known::Manifest => {
                 let room = self.quotas.reserve(space, bytes.len() as u64)?;
                 room.count(&mut batch);
@@ -133,10 +139,13 @@ impl Keeper {
         if !matches!(known, Known::Intact(_)) {
             batch.put_slice(&SHARDS, &(object, index), bytes);
         }
-        batch.put(&KEPT, &(object, index), &row);
+        put_row(&mut batch, (object, index), before, row);
         store.commit(batch).await?;
         drop(reservation);
         self.metrics.shards_kept.inc();
+        if row.owner.is_some() && before.is_none() {
+            self.metrics.shards_kept_for_others.inc();
+        }
         Ok(row)
     }
 
@@ -167,6 +176,34 @@ impl Keeper {
             bytes,
         );
         Ok(store.commit(batch).await?)
+    }
+
+    /// Frees a shard that is kept for `owner`, or as its own, and with the last one of its object the manifest; whether it
+    /// was still kept so.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn free(&self, object: ObjectId, index: u8, owner: Option<PeerId>) -> Result<bool, Error> {
+        let store = &self.context.store;
+        let _lane = self.lane(&object).await;
+        let key = (object, index);
+        let Some(row) = store.get(&KEPT, &key)?.filter(|row| row.owner == owner) else { return Ok(false) };
+        let mut batch = store.batch();
+        batch.delete(&SHARDS, &key).delete(&KEPT, &key);
+        if let Some(owner) = row.owner {
+            batch.delete(&HANDED, &(owner, object, index));
+        }
+        account(&mut batch, &row.space, Account::Shards, -1);
+        let bytes = i64::try_from(row.length).unwrap_or(i64::MAX);
+        account(&mut batch, &row.space, Account::ShardBytes, -bytes);
+        let others = store.scan(&KEPT, &Span::prefix(&object), 2).collect::<Result<Vec<_>, _>>()?;
+        if others.iter().all(|(other, _row)| *other == key) {
+            batch.delete(&MANIFESTS, &object);
+            account(&mut batch, &row.space, Account::Objects, -1);
+        }
+        store.commit(batch).await?;
+        self.metrics.shards_freed.inc();
+        Ok(true)
     }
 
     /// The shard and the manifest beside it. The bytes come as they lie on the disk: whoever asked holds them against
@@ -220,6 +257,48 @@ impl Keeper {
         Ok(kept)
     }
 
+    /// What is kept for others of `object`: each shard with its row.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn handed_off(&self, object: &ObjectId) -> Result<Vec<HandOff>, Error> {
+        let rows = self.context.store.scan(&KEPT, &Span::prefix(object), cosmic_common::limit::SHARDS_MAX);
+        let mut handed = Vec::new();
+        for item in rows {
+            let ((object, index), row) = item?;
+            let hand_off = |owner| HandOff { object, index, owner, since: row.since };
+            handed.extend(row.owner.map(hand_off));
+        }
+        Ok(handed)
+    }
+
+    /// Makes the index of what is kept for others complete for `object`: a data directory may be older than the index.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn index_handed_off(&self, object: &ObjectId) -> Result<(), Error> {
+        let store = &self.context.store;
+        let _lane = self.lane(object).await;
+        let mut batch = store.batch();
+        for HandOff { object, index, owner, .. } in self.handed_off(object)? {
+            if !store.contains(&HANDED, &(owner, object, index))? {
+                batch.put(&HANDED, &(owner, object, index), &());
+            }
+        }
+        if !batch.is_empty() {
+            store.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// What is known of a shard that is kept here.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn row(&self, object: &ObjectId, index: u8) -> Result<Option<KeptRow>, Error> {
+        Ok(self.context.store.get(&KEPT, &(*object, index))?)
+    }
+
     /// The space that a shard of `object` is charged to here; none if there is no shard.
     ///
     /// # Errors
@@ -240,7 +319,7 @@ impl Keeper {
         let own = KeptRow { owner: None, ..row };
         if row.owner.is_some() {
             let mut batch = store.batch();
-            batch.put(&KEPT, &(object, index), &own);
+            put_row(&mut batch, (object, index), Some(row), own);
             store.commit(batch).await?;
         }
         Ok(self.receipt(object, index, &own))
@@ -306,4 +385,16 @@ impl Keeper {
             None => None,
         }
     }
+}
+
+/// Writes the row of a shard, and keeps the index of what is kept for others in step with it.
+fn put_row(batch: &mut Batch, key: (ObjectId, u8), before: Option<KeptRow>, row: KeptRow) {
+    let (object, index) = key;
+    if let Some(owner) = before.and_then(|before| before.owner) {
+        batch.delete(&HANDED, &(owner, object, index));
+    }
+    if let Some(owner) = row.owner {
+        batch.put(&HANDED, &(owner, object, index), &());
+    }
+    batch.put(&KEPT, &key, &row);
 }

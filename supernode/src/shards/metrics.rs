@@ -11,6 +11,8 @@ pub struct Metrics {
     pub(crate) objects_refused: Counter,
     pub(crate) objects_in_flight: Gauge,
     pub(crate) shards_kept: Counter,
+    pub(crate) shards_kept_for_others: Counter,
+    pub(crate) shards_freed: Counter,
     pub(crate) shards_served: Counter,
     pub(crate) shards_refused: Counter,
     pub(crate) shards_wrong: Counter,
@@ -35,6 +37,16 @@ impl Metrics {
             );
             room.register("objects_in_flight", "Objects in memory now", m.objects_in_flight);
             room.register("shards_kept", "Shards stored durably", m.shards_kept);
+            room.register(
+                "shards_kept_for_others",
+                "Shards stored for holders that were away",
+                m.shards_kept_for_others,
+            );
+            room.register(
+                "shards_freed",
+                "Shards deleted because those who should have them signed for them",
+                m.shards_freed,
+            );
             room.register("shards_served", "Shards given to other supernodes", m.shards_served);
             room.register(
                 "shards_refused",

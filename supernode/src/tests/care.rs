@@ -112,6 +112,8 @@ async fn shards_of_the_dead_are_made_again_after_four_hours_and_not_before() {
     assert_eq!(healing.indices(&object).len(), 5, "it may come back");
     healing.pass(Duration::from_mins(11)).await;
     healing.until("mending", || (healing.indices(&object).len() == 6).then_some(())).await;
+    // It is counted when the record is written, a moment after the shard is there.
+    healing.until("counting it", || (healing.mended() > 0).then_some(())).await;
     assert_eq!(healing.mended(), 1, "one mends, the others see that it is done");
     // The record says where the new shard is, and the object reads with three more of them gone.
     healing
