@@ -191,3 +191,47 @@ async fn a_supernode_that_lost_its_data_is_found_and_gets_its_shards_again() {
     cluster.wait_until_healed().await;
     cluster.stop().await;
 }
+
+/// How many shards are kept for others, by all dumps together.
+async fn kept_for_others(supernodes: impl Iterator<Item = &Process>) -> usize {
+    let mut count = 0;
+    for supernode in supernodes {
+        let request = App::new(supernode).request(Method::GET, "dump/records");
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        count += rows.filter(|row| row["table"] == "shards" && !row["owner"].is_null()).count();
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_a_holder_is_away_comes_home_to_it() {
+    let mut cluster = Cluster::start().await;
+    let away = 3;
+    cluster.network.kill_supernode(away).await.unwrap();
+    // Enough objects that the one who is away should have a part of one of them.
+    for number in 0..3 {
+        let content = vec![number; 3 * 1024 * 1024];
+        App::new(&cluster.writer)
+            .upload(&cluster.space, &format!("late-{number}.bin"), content)
+            .await
+            .unwrap();
+    }
+    wait("what is missing is kept by others", async || {
+        (kept_for_others(cluster.living()).await > 0).then_some(())
+    })
+    .await;
+    cluster.network.start_supernode(away).await.unwrap();
+    wait("what was kept for it is home", async || {
+        (kept_for_others(cluster.living()).await == 0).then_some(())
+    })
+    .await;
+    cluster.wait_until_healed().await;
+    for number in 0..3 {
+        let path = format!("spaces/{}/files/late-{number}.bin/durability", cluster.space);
+        let durable = |answer: &Value| answer.get("survives").and_then(Value::as_u64) >= Some(3);
+        let app = App::new(&cluster.writer);
+        app.wait_until(&path, "durable, survives 3", PATIENCE, durable).await.unwrap();
+    }
+    cluster.stop().await;
+}
