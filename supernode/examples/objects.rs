@@ -150,7 +150,8 @@ impl World {
             let config = objects::Config::default();
             let metrics = (shards::Metrics::register(&registry), care::Metrics::register(&registry));
             let config = (&config, &care::Config::default());
-            Services::start(&context, latest.clone(), config, metrics.0, metrics.1)?;
+            let audits = cosmic_supernode::audit::Metrics::register(&registry);
+            Services::start(&context, latest.clone(), config, metrics.0, metrics.1, audits)?;
             supernodes.push((context, tasks));
         }
         Ok(Self { supernodes, _ring: (ring, holders) })

@@ -23,6 +23,7 @@ use cosmic_runtime::tasks::Group;
 use tokio::sync::Notify;
 
 use crate::{
+    audit::Audits,
     context::Context,
     objects::Objects,
     shards::{self, Shards},
@@ -40,6 +41,7 @@ mod survey;
 mod walk;
 mod watch;
 
+pub(crate) use ask::unexpected;
 pub use config::Config;
 pub use metrics::Metrics;
 pub use repair::Throttle;
@@ -87,6 +89,7 @@ struct Inner {
     context: Arc<Context>,
     shards: Shards,
     objects: Objects,
+    audits: Audits,
     config: Config,
     liveness: Mutex<Liveness>,
     queue: Mutex<Queue>,
@@ -113,6 +116,7 @@ impl Care {
         context: &Arc<Context>,
         shards: Shards,
         objects: Objects,
+        audits: Audits,
         config: &Config,
         metrics: Metrics,
     ) -> Result<Self, cosmic_net::Error> {
@@ -122,6 +126,7 @@ impl Care {
             context: Arc::clone(context),
             shards,
             objects,
+            audits,
             liveness: Mutex::new(Liveness::new(config.patience())),
             queue: Mutex::new(Queue::new(context.peer, config.settings(), now)),
             leases: Mutex::default(),
@@ -146,11 +151,21 @@ impl Care {
         tasks.spawn("hand-off", |shutdown| async move {
             shutdown.unless(handing.hand_off()).await;
         });
+        let auditing = care.clone();
+        tasks.spawn("audit", |shutdown| async move {
+            shutdown.unless(auditing.0.audits.clone().run(auditing)).await;
+        });
         let driving = care.clone();
         tasks.spawn("repair", |shutdown| async move {
             shutdown.unless(driving.drive()).await;
         });
         Ok(care)
+    }
+
+    /// What is known of the honesty of others.
+    #[must_use]
+    pub fn audits(&self) -> &Audits {
+        &self.0.audits
     }
 
     fn now(&self) -> Timestamp {
@@ -196,7 +211,7 @@ impl Care {
     }
 
     /// The active members that are not offline, without this one.
-    fn others_heard(&self) -> Vec<PeerId> {
+    pub(crate) fn others_heard(&self) -> Vec<PeerId> {
         let (me, now) = (self.me(), self.now());
         let liveness = lock(&self.0.liveness);
         liveness.active().filter(|peer| **peer != me && !liveness.is_offline(peer, now)).copied().collect()

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{config, home, home::Home, key_file, start};
 
+mod audit;
 mod operator;
 mod repair;
 
@@ -51,6 +52,9 @@ enum Command {
     /// What a space may keep here
     #[command(subcommand)]
     Quota(QuotaCommand),
+    /// Audits: whether others can prove that they have what they signed for
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Repairs of what lost supernodes kept
     #[command(subcommand)]
     Repair(repair::Command),
@@ -209,6 +213,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         }
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
         Command::Quota(command) => quota(command, &running()?, output)?,
+        Command::Audit(command) => audit::carry_out(&command, &running()?, output)?,
         Command::Repair(command) => repair::carry_out(command, &running()?, output)?,
         Command::Dump { out } => dump(&running()?, &out, output)?,
         Command::Scrub(command) => scrub(&command, &running()?, output)?,

@@ -1,6 +1,7 @@
 //! The supernode: takes entries and objects from devices, keeps and passes on what it cannot read.
 
 pub mod admin;
+pub mod audit;
 pub mod care;
 pub mod cli;
 pub mod config;

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::{
     admin::{self, Door},
+    audit::{self, Audits},
     care::{self, CARE, Care},
     config::Config,
     context::Context,
@@ -108,6 +109,7 @@ impl Services {
         (config, care): (&objects::Config, &care::Config),
         metrics: shards::Metrics,
         care_metrics: care::Metrics,
+        audit_metrics: audit::Metrics,
     ) -> Result<Self, Error> {
         let tasks = &context.tasks;
         let quotas = Quotas::new(context.store.clone(), context.limits.quota);
@@ -116,7 +118,8 @@ impl Services {
         let objects = Objects::new(context, shards.clone(), config);
         objects::serve(&objects, context, tasks)?;
         let spaces = entries::start(Arc::clone(context))?;
-        let care = Care::start(context, shards.clone(), objects.clone(), care, care_metrics)?;
+        let audits = Audits::new(context, shards.clone(), care.audit_every(), audit_metrics);
+        let care = Care::start(context, shards.clone(), objects.clone(), audits, care, care_metrics)?;
         Ok(Self { quotas, shards, objects, spaces, care })
     }
 }
@@ -179,6 +182,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         (&config.objects, &config.care),
         shards::Metrics::register(&registry),
         care::Metrics::register(&registry),
+        audit::Metrics::register(&registry),
     )?;
     let scrub = start_scrub(&context, &services, &config, &registry)?;
     let (quotas, care) = (services.quotas.clone(), services.care.clone());

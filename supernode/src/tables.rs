@@ -59,6 +59,27 @@ impl Record for KeptRow {
     const LIMIT: usize = 192;
 }
 
+/// An auditor's evidence that a holder does not have a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct EvidenceRow {
+    /// The signed evidence, exact bytes.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub evidence: Vec<u8>,
+    /// When it was found or heard here.
+    #[n(2)]
+    pub heard: Timestamp,
+    /// When a proof, or another shard, put an end to it; none while it stands.
+    #[n(3)]
+    pub settled: Option<Timestamp>,
+}
+
+impl Record for EvidenceRow {
+    const NAME: &'static str = "evidence row";
+    // Signed evidence of at most 704 bytes and two times.
+    const LIMIT: usize = 768;
+}
+
 /// Exact bytes of entries, by log and sequence number.
 pub const ENTRIES: Table<(LogId, u64), Bytes> =
     Table::<(LogId, u64), Bytes>::bytes("entries", 1).prefixed::<LogId>();
@@ -96,6 +117,10 @@ pub const HANDED: Table<(PeerId, ObjectId, u8), ()> =
     Table::<(PeerId, ObjectId, u8), ()>::fixed("handed", 1).prefixed::<PeerId>();
 /// What the supernode itself has to remember, by [`Fact`].
 pub const FACTS: Table<u8, Bytes> = Table::<u8, Bytes>::bytes("facts", 1);
+
+/// Evidence, by holder, object, shard and auditor.
+pub const EVIDENCE: Table<(PeerId, ObjectId, u8, PeerId), EvidenceRow> =
+    Table::<(PeerId, ObjectId, u8, PeerId), EvidenceRow>::records("evidence", 1);
 
 /// Keys of [`FACTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +179,7 @@ pub fn schema() -> Schema {
         .table(&STAGING)
         .table(&HANDED)
         .table(&FACTS)
+        .table(&EVIDENCE)
 }
 
 /// What a space has used so far.

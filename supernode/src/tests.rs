@@ -1,6 +1,7 @@
 //! Supernodes and devices in one process, over the network in memory.
 
 mod accounts;
+mod audit;
 mod care;
 mod device;
 mod entries;

@@ -1,4 +1,4 @@
-//! Repairs: shown, stopped, let go on, and held back.
+//! Repairs: shown, stopped, let go on, and held back; audits: shown.
 
 use axum::{Json, extract::State, http::StatusCode};
 use cosmic_runtime::http::Problem;
@@ -31,4 +31,8 @@ pub(super) async fn throttle(
     }
     door.care.throttle(change);
     Ok(show(State(door)).await)
+}
+
+pub(super) async fn audits(State(door): State<Door>) -> Json<Value> {
+    Json(door.care.audits().status())
 }

@@ -13,7 +13,7 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Care {
     /// The answer of `peer`; a refusal is an error.
-    pub(super) async fn ask(&self, peer: PeerId, request: &CareRequest) -> Result<CareAnswer, Error> {
+    pub(crate) async fn ask(&self, peer: PeerId, request: &CareRequest) -> Result<CareAnswer, Error> {
         let context = &self.0.context;
         context.net.add_addresses(peer, context.ring_view().addresses_of(&peer)).await?;
         let mut stream = context.net.open(peer, CARE, OPEN_PATIENCE).await?;
@@ -36,6 +36,6 @@ impl Care {
 }
 
 /// An answer to another question.
-pub(super) const fn unexpected(peer: PeerId) -> Error {
+pub(crate) const fn unexpected(peer: PeerId) -> Error {
     Error::Protocol { peer, what: "it answered something else" }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cosmic_custody::{Patience, repair::budget::Allowance, repair::queue::Settings};
+use cosmic_custody::{
+    Patience, audit::rota::AUDIT_EVERY, repair::budget::Allowance, repair::queue::Settings,
+};
 use cosmic_runtime::config::Mistakes;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub ping_every_secs: u64,
     /// How often all that is kept here is compared with the other holders, when nothing else is a reason to.
     pub walk_every_secs: u64,
+    /// How often every other supernode is asked by one of all the others to prove that it has a shard.
+    pub audit_every_secs: u64,
     /// Bytes this supernode can send in a second; repairs take their shares of it.
     pub uplink_bytes_per_sec: u64,
     /// What repairs may take of it, in thousandths.
@@ -41,6 +45,7 @@ impl Default for Config {
             ping_every_secs: 60,
             // 32 bytes for each object and holder: at a million objects of 6 holders 9 kB/s.
             walk_every_secs: 6 * 60 * 60,
+            audit_every_secs: AUDIT_EVERY.as_secs(),
             uplink_bytes_per_sec: allowance.uplink.unwrap_or(u64::MAX),
             share_permille: allowance.share,
             panic_share_permille: allowance.panic_share,
@@ -54,6 +59,9 @@ impl Config {
     pub fn check(&self, mistakes: &mut Mistakes) {
         if self.ping_every_secs == 0 || self.walk_every_secs == 0 {
             mistakes.refuse("ping_every_secs", "and walk_every_secs must be at least 1");
+        }
+        if self.audit_every_secs == 0 {
+            mistakes.refuse("audit_every_secs", "must be at least 1");
         }
         if self.away_after_secs > self.offline_after_secs || self.offline_after_secs > self.wide_after_secs {
             mistakes.refuse("offline_after_secs", "must lie between away_after_secs and wide_after_secs");
@@ -91,6 +99,10 @@ impl Config {
 
     pub(super) const fn ping_every(&self) -> Duration {
         Duration::from_secs(self.ping_every_secs)
+    }
+
+    pub(crate) const fn audit_every(&self) -> Duration {
+        Duration::from_secs(self.audit_every_secs)
     }
 
     pub(super) const fn walk_every(&self) -> Duration {

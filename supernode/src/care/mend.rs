@@ -9,7 +9,7 @@ use cosmic_common::{
 };
 use cosmic_custody::{
     Assignment, Held, HeldCopy, Means, Need, ObjectCustody, Placement, Promise, Receipt, RepairPlan, Ring,
-    Standing, Subject, assign,
+    Standing, Stuck, Subject, Suspect, assign,
     message::care::{CareAnswer, CareRequest},
     placement_record, plan_repair,
     repair::queue::Failure,
@@ -128,6 +128,10 @@ impl Care {
             };
         }
         self.believe(&mut patient);
+        for suspect in self.0.audits.found_lost(object, &patient.copies) {
+            self.0.audits.confirm(self, suspect).await;
+        }
+        self.0.audits.believe(object, &mut patient.copies);
         Ok(patient)
     }
 
@@ -157,10 +161,25 @@ impl Care {
         if health.need < Need::Repair {
             return Ok(None);
         }
-        let may_take = |peer: &PeerId| patient.holders.contains(peer) && !shards.is_away(peer);
+        let audits = &self.0.audits;
+        let may_take = |peer: &PeerId| {
+            patient.holders.contains(peer) && !shards.is_away(peer) && audits.is_trusted(peer)
+        };
+        // Who lost a shard of this object gets none again while there is somebody else.
+        let has_lost = |peer: &PeerId| {
+            let suspect = |index| Suspect { holder: *peer, object: subject.object, index };
+            (0_u8..).take(subject.codec.n()).any(|index| audits.is_found_lost(&suspect(index)))
+        };
+        let may_take_again = |peer: &PeerId| may_take(peer) && !has_lost(peer);
         let rank = |peer: &PeerId| shards.rank(peer);
-        let means = Means { me: self.me(), ring, may_take: &may_take, rank: &rank };
-        plan_repair(&subject, &health, &means).map(Some).map_err(Failure::Stuck)
+        let means = Means { me: self.me(), ring, may_take: &may_take_again, rank: &rank };
+        let planned = match plan_repair(&subject, &health, &means) {
+            Err(Stuck::NoPlace { .. }) => {
+                plan_repair(&subject, &health, &Means { may_take: &may_take, ..means })
+            }
+            planned => planned,
+        };
+        planned.map(Some).map_err(Failure::Stuck)
     }
 
     /// Lets keepers take over what they kept for others; how many did.
@@ -293,6 +312,10 @@ impl Care {
                     if holder != self.me() {
                         *moved = moved.saturating_add(length);
                     }
+                    self.0
+                        .audits
+                        .restored(Suspect { holder, object: patient.manifest.object(), index })
+                        .await;
                     placed.push(shard);
                 }
                 Ok(_other) => {

@@ -97,8 +97,13 @@ impl Care {
                 lock(&self.0.leases).end(&object, &peer);
                 Ok(CareAnswer::Noted)
             }
-            CareRequest::Challenge(_) | CareRequest::Remove(_) | CareRequest::Report(_) => {
-                let sentence = "this supernode does not take part in audits and removals yet";
+            CareRequest::Challenge(challenge) => Ok(CareAnswer::Proof(self.0.audits.prove(challenge).await?)),
+            CareRequest::Report(evidence) => {
+                self.0.audits.hear(evidence).await?;
+                Ok(CareAnswer::Noted)
+            }
+            CareRequest::Remove(_) => {
+                let sentence = "this supernode does not take part in removals yet";
                 Err(Refusal::new(RefusalCode::Unavailable, sentence).into())
             }
         }

@@ -20,6 +20,9 @@ use futures::{StreamExt as _, stream};
 
 use super::{ASKED_AT_ONCE, Care, Error, ask::unexpected, lock};
 
+/// Proofs asked for again in one comparison; the rest is not believed until the next.
+const CONFIRMED_MAX: usize = 64;
+
 /// Whom to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whom {
@@ -32,7 +35,7 @@ pub(super) enum Whom {
 impl Care {
     /// Looks at objects of which something is kept here, and tells the queue how they are. Those that seem to be in danger
     /// are looked for everywhere first.
-    pub(super) async fn examine(&self, objects: Vec<ObjectId>) -> Result<(), Error> {
+    pub(crate) async fn examine(&self, objects: Vec<ObjectId>) -> Result<(), Error> {
         let doubtful = self.compare(objects, Whom::Holders).await?;
         if !doubtful.is_empty() {
             self.compare(doubtful, Whom::Everyone).await?;
@@ -60,6 +63,10 @@ impl Care {
             }
         }
         let answers = self.survey(questions).await;
+        if whom == Whom::Everyone {
+            let objects = manifests.iter().map(|(manifest, ..)| manifest.object());
+            self.confirm(objects, &answers).await;
+        }
         let mut in_danger = Vec::new();
         let mut told = Vec::new();
         {
@@ -80,6 +87,7 @@ impl Care {
                     holder: shard.holder,
                     handed_off: false,
                 }));
+                self.0.audits.believe(object, &mut copies);
                 let subject = Subject::new(&manifest, copies);
                 let mut health = subject.health(ring);
                 let mut able = subject.able(ring);
@@ -112,6 +120,25 @@ impl Care {
         }
         told.into_iter().for_each(|input| self.tell(input));
         Ok(in_danger)
+    }
+
+    /// Asks holders for proofs of what they say that they have and are known to have lost: it may have been given again.
+    async fn confirm(
+        &self,
+        objects: impl Iterator<Item = ObjectId>,
+        answers: &HashMap<PeerId, HashMap<ObjectId, Surveyed>>,
+    ) {
+        let mut suspects = Vec::new();
+        for object in objects {
+            for (peer, kept) in answers {
+                let said: Vec<_> =
+                    kept.get(&object).into_iter().flat_map(|kept| copies(*peer, *kept)).collect();
+                suspects.extend(self.0.audits.found_lost(object, &said));
+            }
+        }
+        for suspect in suspects.into_iter().take(CONFIRMED_MAX) {
+            self.0.audits.confirm(self, suspect).await;
+        }
     }
 
     /// The manifests of those objects of which something is kept here, and what that is.

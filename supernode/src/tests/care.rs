@@ -17,28 +17,28 @@ use crate::{
     tables::{KEPT, MANIFESTS, SHARDS},
 };
 
-const SPACE: SpaceId = SpaceId::from_bytes([7; 32]);
+pub(super) const SPACE: SpaceId = SpaceId::from_bytes([7; 32]);
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// Supernodes by a clock that this test moves.
-struct Healing {
-    world: World,
+pub(super) struct Healing {
+    pub(super) world: World,
     hand: Hand,
     dead: Vec<PeerId>,
 }
 
 impl Healing {
-    fn new(count: u8) -> Self {
+    pub(super) fn new(count: u8) -> Self {
         let config = care::Config { walk_every_secs: 30 * 60, ..care::Config::default() };
         let (clock, hand) = Clock::manual(Timestamp::from_unix_ms(1_800_000_000_000));
         Self { world: World::with_clock(count, &clock, &config), hand, dead: Vec::new() }
     }
 
-    fn living(&self) -> impl Iterator<Item = &Supernode> {
+    pub(super) fn living(&self) -> impl Iterator<Item = &Supernode> {
         self.world.supernodes.iter().filter(|node| !self.dead.contains(&node.peer()))
     }
 
-    async fn put(&self, gateway: usize, seed: u8) -> (ObjectId, Vec<u8>) {
+    pub(super) async fn put(&self, gateway: usize, seed: u8) -> (ObjectId, Vec<u8>) {
         let bytes = vec![seed; 50_000];
         let object = ObjectId::from_bytes(*hash::plain(&bytes).as_bytes());
         let stored = self.world.supernodes[gateway].services.objects.put(SPACE, object, bytes.clone()).await;
@@ -46,13 +46,13 @@ impl Healing {
         (object, bytes)
     }
 
-    fn kill(&mut self, peer: PeerId) {
+    pub(super) fn kill(&mut self, peer: PeerId) {
         self.world.network.leave(peer);
         self.dead.push(peer);
     }
 
     /// Lets time pass, minute by minute, each when all that live have heard each other.
-    async fn pass(&self, time: Duration) {
+    pub(super) async fn pass(&self, time: Duration) {
         let minutes = time.as_secs() / 60;
         for _ in 0..minutes {
             self.hand.advance(MINUTE);
@@ -76,7 +76,7 @@ impl Healing {
     }
 
     /// Lets time pass by seconds until something has come about.
-    async fn until<T>(&self, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    pub(super) async fn until<T>(&self, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         eventually(what, || {
             self.hand.advance(Duration::from_millis(250));
             let found = probe();
@@ -85,12 +85,12 @@ impl Healing {
         .await
     }
 
-    fn indices(&self, object: &ObjectId) -> Indices {
+    pub(super) fn indices(&self, object: &ObjectId) -> Indices {
         let own = |node: &Supernode| node.services.shards.keeper().surveyed(object).unwrap().own;
         self.living().flat_map(|node| own(node).iter().collect::<Vec<_>>()).collect()
     }
 
-    fn holder(&self, object: &ObjectId) -> PeerId {
+    pub(super) fn holder(&self, object: &ObjectId) -> PeerId {
         let holds =
             |node: &&Supernode| !node.services.shards.keeper().surveyed(object).unwrap().own.is_empty();
         self.living().find(holds).unwrap().peer()

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::{
     scrub::{Damage, Fault, LogAt, Place, Progress, RowsOf, Thing},
-    tables::{KeptRow, LogRow},
+    tables::{EvidenceRow, KeptRow, LogRow},
 };
 
 fn log_rows() -> [LogRow; 2] {
@@ -74,6 +74,20 @@ fn progresses() -> [Progress; 2] {
     [begun, under_way]
 }
 
+fn evidence_rows() -> [EvidenceRow; 2] {
+    let standing = EvidenceRow {
+        evidence: vec![7; 12],
+        heard: Timestamp::from_unix_ms(1_750_000_000_000),
+        settled: None,
+    };
+    let over = EvidenceRow {
+        evidence: vec![8; 704],
+        heard: Timestamp::from_unix_ms(u64::MAX),
+        settled: Some(Timestamp::from_unix_ms(u64::MAX)),
+    };
+    [standing, over]
+}
+
 /// Compares with the golden file, one sample per line, in both directions.
 fn golden<T: Record + PartialEq + Debug>(file: &str, samples: &[T]) {
     let hex = |sample: &T| sample.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -91,6 +105,7 @@ fn golden_bytes_of_version_1() {
     golden("log-row.v1.hex", &log_rows());
     golden("kept-row.v1.hex", &kept_rows());
     golden("scrub-progress.v1.hex", &progresses());
+    golden("evidence-row.v1.hex", &evidence_rows());
 }
 
 proptest! {

@@ -102,8 +102,15 @@ impl World {
             });
             let metrics = crate::shards::Metrics::default();
             let config = (&crate::objects::Config::default(), care);
-            let services =
-                Services::start(&context, latest.clone(), config, metrics, care::Metrics::default()).unwrap();
+            let services = Services::start(
+                &context,
+                latest.clone(),
+                config,
+                metrics,
+                care::Metrics::default(),
+                crate::audit::Metrics::default(),
+            )
+            .unwrap();
             Supernode { spaces: services.spaces.clone(), services, context, _directory: directory }
         };
         let supernodes = joined.into_iter().map(start).collect();

@@ -4,7 +4,7 @@
 //! or one, who must be this supernode itself, failed twice with time between. One auditor alone can lie; a disk can
 //! have a bad moment. A proof given to this supernode clears its own findings and outweighs what others said before it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::{
     id::{OperatorId, PeerId},
@@ -47,8 +47,8 @@ struct Case {
 }
 
 impl Case {
-    fn is_proved_lost(&self) -> bool {
-        let twice = self.own.is_some_and(|(first, last)| last.since(first) >= AUDIT_EVERY);
+    fn is_proved_lost(&self, pause: Duration) -> bool {
+        let twice = self.own.is_some_and(|(first, last)| last.since(first) >= pause);
         let after = self.others.values().filter(|time| **time > self.proved).count();
         twice || after + usize::from(self.own.is_some()) >= 2
     }
@@ -63,6 +63,8 @@ impl Case {
 #[derive(Debug, Clone)]
 pub struct Docket {
     operator: OperatorId,
+    /// What has to lie between two own findings.
+    pause: Duration,
     cases: BTreeMap<Suspect, Case>,
     reputes: BTreeMap<PeerId, Repute>,
 }
@@ -71,7 +73,18 @@ impl Docket {
     /// The docket of a supernode of `operator`.
     #[must_use]
     pub const fn new(operator: OperatorId) -> Self {
-        Self { operator, cases: BTreeMap::new(), reputes: BTreeMap::new() }
+        Self { operator, pause: AUDIT_EVERY, cases: BTreeMap::new(), reputes: BTreeMap::new() }
+    }
+
+    /// The same, of a supernode that audits once in `pause`.
+    #[must_use]
+    pub fn with_pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// The supernode is `operator`'s from now on.
+    pub const fn belongs_to(&mut self, operator: OperatorId) {
+        self.operator = operator;
     }
 
     /// Takes in a finding of this supernode (`witness` is its own operator's and `is_mine`) or of another's evidence.
@@ -94,7 +107,7 @@ impl Docket {
             let latest = case.others.entry(witness).or_default();
             *latest = time.max(*latest);
         }
-        let is_news = !case.lost && case.is_proved_lost();
+        let is_news = !case.lost && case.is_proved_lost(self.pause);
         if is_news {
             case.lost = true;
             self.reputes.entry(suspect.holder).or_default().lost(finding, now);
@@ -125,6 +138,25 @@ impl Docket {
     #[must_use]
     pub fn is_found_lost(&self, suspect: &Suspect) -> bool {
         self.cases.get(suspect).is_some_and(|case| case.lost)
+    }
+
+    /// Whether anything was found about this shard that no proof has cleared since.
+    #[must_use]
+    pub fn is_doubted(&self, suspect: &Suspect) -> bool {
+        self.cases.contains_key(suspect)
+    }
+
+    /// Shards whose own first finding is as old as a second one has to be: they are asked for again.
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = Suspect> {
+        let is_due = move |case: &Case| {
+            !case.lost && case.own.is_some_and(|(_first, last)| now.since(last) >= self.pause)
+        };
+        self.cases.iter().filter(move |(_suspect, case)| is_due(case)).map(|(suspect, _case)| *suspect)
+    }
+
+    /// All shards that something was found about, and whether they count as lost.
+    pub fn cases(&self) -> impl Iterator<Item = (&Suspect, bool)> {
+        self.cases.iter().map(|(suspect, case)| (suspect, case.lost))
     }
 
     /// The repute of a holder.

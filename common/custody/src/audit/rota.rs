@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use cosmic_common::{hash, id::PeerId, time::Timestamp};
 
-/// How often each holder is asked.
+/// How often each holder is asked unless the operator says something else.
 pub const AUDIT_EVERY: Duration = Duration::from_mins(10);
 
-/// The number of the time slot.
+/// The number of the time slot, if each holder is asked once in `every`.
 #[must_use]
-pub fn slot(now: Timestamp) -> u64 {
-    now.unix_ms() / u64::try_from(AUDIT_EVERY.as_millis()).unwrap_or(u64::MAX)
+pub fn slot(now: Timestamp, every: Duration) -> u64 {
+    now.unix_ms() / u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Whether `me` audits `holder` in this slot, among `auditors` who could: one of them on the average, another each time,

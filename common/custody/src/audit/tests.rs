@@ -1,6 +1,6 @@
 //! A proof is given by those who have the shard and nobody else; one liar alone harms nobody.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::{
     hash,
@@ -97,7 +97,8 @@ fn each_holder_is_asked_about_once_in_ten_minutes() {
         }
     }
     assert!((9_500..10_500).contains(&asked), "10,000 expected: {asked}");
-    assert_eq!(slot(START.after(AUDIT_EVERY)), slot(START) + 1);
+    assert_eq!(slot(START.after(AUDIT_EVERY), AUDIT_EVERY), slot(START, AUDIT_EVERY) + 1);
+    assert_eq!(slot(START, Duration::ZERO), START.unix_ms(), "nothing divides by nothing");
     assert!(is_mine(&peer(0), &peer(1), 1, 7) && !is_mine(&peer(0), &peer(1), 0, 7));
 }
 
@@ -142,6 +143,23 @@ fn two_of_different_operators_or_twice_oneself() {
 
     let mut both = docket();
     assert!(!fails(&mut both, 1, START) && fails(&mut both, 0, START));
+}
+
+#[test]
+fn what_was_found_once_is_asked_for_again_when_the_pause_is_over() {
+    let pause = Duration::from_secs(7);
+    let mut docket = docket().with_pause(pause);
+    assert!(!fails(&mut docket, 0, START));
+    assert_eq!(docket.due(START.after(pause / 2)).count(), 0);
+    assert_eq!(docket.due(START.after(pause)).collect::<Vec<_>>(), [suspect(0)]);
+    assert!(docket.is_doubted(&suspect(0)) && docket.cases().all(|(_suspect, lost)| !lost));
+    assert!(fails(&mut docket, 0, START.after(pause)));
+    assert_eq!(
+        (docket.due(hours(1)).count(), docket.cases().filter(|(_suspect, lost)| *lost).count()),
+        (0, 1)
+    );
+    docket.belongs_to(operator(1));
+    assert!(!fails(&mut docket, 1, hours(1)), "its own operator's voice is one voice");
 }
 
 #[test]

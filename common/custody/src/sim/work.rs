@@ -15,7 +15,7 @@ use crate::{
     audit::{
         docket::Failure,
         evidence::Finding,
-        rota::{is_mine, slot},
+        rota::{AUDIT_EVERY, is_mine, slot},
     },
     handoff::Verdict,
     message::shard::Indices,
@@ -343,7 +343,7 @@ impl World {
     fn audit(&mut self, me: usize) {
         let peer = self.nodes[me].peer;
         let present: Vec<PeerId> = self.heard[self.side(&peer)].present(self.now).copied().collect();
-        let (slot, others) = (slot(self.now), present.len().saturating_sub(1));
+        let (slot, others) = (slot(self.now, AUDIT_EVERY), present.len().saturating_sub(1));
         let mine: BTreeSet<ObjectId> = self.nodes[me].copies.keys().map(|(object, _)| *object).collect();
         for holder in present.into_iter().filter(|holder| is_mine(&peer, holder, others, slot)) {
             let shards = mine.iter().flat_map(|object| {
