@@ -263,8 +263,9 @@ impl Scrub {
         // Not before what was found is healed or listed: a round that is over has seen to everything.
         let done = {
             let mut progress = self.progress();
-            // A round that was begun anew meanwhile goes on from its own beginning.
-            if progress.place == place {
+            // A round that was begun anew meanwhile goes on from its own beginning, and one that was paused from what was
+            // written down then.
+            if progress.place == place && !progress.paused {
                 progress.place = walked.next;
                 progress.shards += walked.shards;
                 progress.entries += walked.entries;
