@@ -11,6 +11,7 @@ pub mod level;
 pub mod liveness;
 pub mod message;
 pub mod moves;
+pub mod pack;
 pub mod placement;
 pub mod plan;
 pub mod quota;
@@ -45,6 +46,12 @@ pub use handoff::HandOff;
 pub use level::Level;
 pub use liveness::{Liveness, Patience, Presence};
 pub use moves::{MemberMove, Movement, PartitionLoad};
+pub use pack::{
+    Packed,
+    bytes::Pack,
+    packers,
+    tail::{Rules as PackRules, Tail},
+};
 pub use placement::{Holding, Placement};
 pub use plan::{
     fill::{Fill, Filled},

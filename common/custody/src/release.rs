@@ -38,6 +38,8 @@ pub enum Keep {
     Owed(Vec<Assignment>),
     /// These replicas have not signed for the log up to its end.
     LogOwed(Vec<LogDebt>),
+    /// These replicas have not noted the pack that the entries lie in.
+    Unnoted(Vec<PeerId>),
     /// Those who signed, and are not there now to say it again.
     Away(Vec<PeerId>),
     /// The ring has no place for every shard, and this one is nowhere else.
@@ -93,14 +95,38 @@ impl Release {
 /// # Errors
 /// The [`Keep`] that speaks for it.
 pub fn shard_needless(mine: Assignment, codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
+    let target = asked.target;
+    if target.shards.contains(&mine) {
+        return Err(Keep::Belongs);
+    }
+    is_in_place(codec, asked)?;
+    let is_elsewhere = target.shards.iter().any(|shard| shard.index == mine.index);
+    if target.shards.len() < codec.n() && !is_elsewhere {
+        return Err(Keep::OnlyOne);
+    }
+    Ok(())
+}
+
+/// Whether nothing speaks for keeping the entries of a run at a replica, whose pack is the object that was asked about:
+/// every shard of it is in its place.
+///
+/// # Errors
+/// The [`Keep`] that speaks for it.
+pub fn run_needless(codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
+    is_in_place(codec, asked)?;
+    if asked.target.shards.len() < codec.n() {
+        return Err(Keep::TooSmall);
+    }
+    Ok(())
+}
+
+/// Whether all who should have a shard signed for it, are there, and are not known to have lost it.
+fn is_in_place(codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
     let Asked { target, fresh, standing, liveness, docket, now } = *asked;
     let is_lost = |shard: &Assignment| {
         let suspect = Suspect { holder: shard.holder, object: fresh.object(), index: shard.index };
         docket.is_lost(&suspect, now)
     };
-    if target.shards.contains(&mine) {
-        return Err(Keep::Belongs);
-    }
     if target.shards.len() < codec.k() {
         return Err(Keep::TooSmall);
     }
@@ -119,14 +145,7 @@ pub fn shard_needless(mine: Assignment, codec: Codec, asked: &Asked<'_>) -> Resu
         .map(|shard| shard.holder)
         .filter(|peer| !liveness.is_present(peer, now))
         .collect();
-    if !away.is_empty() {
-        return Err(Keep::Away(away));
-    }
-    let is_elsewhere = target.shards.iter().any(|shard| shard.index == mine.index);
-    if target.shards.len() < codec.n() && !is_elsewhere {
-        return Err(Keep::OnlyOne);
-    }
-    Ok(())
+    if away.is_empty() { Ok(()) } else { Err(Keep::Away(away)) }
 }
 
 /// What one asking found about an object.

@@ -5,6 +5,7 @@ mod formats;
 mod handoff;
 mod liveness;
 mod moves;
+mod packs;
 mod release;
 mod removal;
 mod retire;

@@ -15,11 +15,14 @@ use cosmic_common::{
 use minicbor::{Decode, Encode};
 
 use super::{ATTEST_MAX, bounded, refusal::Refusal};
+use crate::pack::Packed;
 
 /// The name of the protocol.
 pub const PROTOCOL: &str = "/cosmic/replica/1";
 /// Calls one caller may have unanswered on one stream; subscriptions are not counted.
 pub const CALLS_MAX: usize = 256;
+/// Packs one message may name: 90 KB.
+pub const PACKS_MAX: u64 = 1024;
 /// Heads of a space by channel.
 pub type SpaceHeads = BTreeMap<ChannelId, Heads>;
 
@@ -122,6 +125,42 @@ pub enum ReplicaRequest {
         #[n(1)]
         to: SpaceId,
     },
+    /// Note that these runs lie in packs, each after it was held against the entries kept there.
+    #[n(8)]
+    Note {
+        /// The space of the logs.
+        #[n(0)]
+        space: SpaceId,
+        /// The runs.
+        #[cbor(n(1), decode_with = "bounded::values::<_, _, PACKS_MAX>")]
+        packs: Vec<Packed>,
+    },
+    /// Which packs are known of a log, those that end at `from` or behind it, in their order.
+    #[n(9)]
+    Packs {
+        /// The space of the log.
+        #[n(0)]
+        space: SpaceId,
+        /// The log.
+        #[n(1)]
+        log: LogId,
+        /// The first sequence number of interest.
+        #[n(2)]
+        from: u64,
+    },
+    /// See that the entry at `seq` lies in a pack, now: somebody waits for it.
+    #[n(10)]
+    Pack {
+        /// The space of the log.
+        #[n(0)]
+        space: SpaceId,
+        /// The log.
+        #[n(1)]
+        log: LogId,
+        /// The sequence number of the entry.
+        #[n(2)]
+        seq: u64,
+    },
 }
 
 /// A place in the heads of a space, ordered as they are paged.
@@ -205,6 +244,10 @@ pub enum ReplicaAnswer {
     /// To anything.
     #[n(8)]
     Refused(#[n(0)] Refusal),
+    /// To `Note`: those of the packs that are noted now. To `Packs`: those that are known, as many as fit. To `Pack`: the one
+    /// the entry lies in.
+    #[n(9)]
+    Packs(#[cbor(n(0), decode_with = "bounded::values::<_, _, PACKS_MAX>")] Vec<Packed>),
 }
 
 /// One entry of an `Append` that was not stored.

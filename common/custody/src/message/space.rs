@@ -16,7 +16,8 @@ use cosmic_common::{
 };
 use minicbor::{Decode, Encode};
 
-use super::{ATTEST_MAX, bounded, refusal::Refusal};
+use super::{ATTEST_MAX, bounded, object::Whereabouts, refusal::Refusal};
+use crate::pack::Packed;
 
 /// The name of the protocol.
 pub const PROTOCOL: &str = "/cosmic/space/1";
@@ -86,6 +87,26 @@ pub enum SpaceFrame {
     /// own heads less receipts, and receipts can be lost on the way.
     #[n(6)]
     Attest(#[cbor(n(0), decode_with = "bounded::values::<_, _, ATTEST_MAX>")] Vec<LogId>),
+    /// Opener → acceptor: see that the entry at `seq` of a log lies in a pack, and tell where that is.
+    #[n(7)]
+    Pack {
+        /// The log.
+        #[n(0)]
+        log: LogId,
+        /// The sequence number of the entry.
+        #[n(1)]
+        seq: u64,
+    },
+    /// Acceptor → opener: where a pack is, with the receipts of its holders as they are now.
+    #[n(8)]
+    Packed {
+        /// The run of entries in it.
+        #[n(0)]
+        packed: Packed,
+        /// Its manifest and receipts.
+        #[n(1)]
+        whereabouts: Whereabouts,
+    },
 }
 
 impl Record for SpaceFrame {

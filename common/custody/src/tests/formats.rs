@@ -21,6 +21,7 @@ use crate::{
         shard::{Indices, ShardAnswer, ShardRequest},
         space::SpaceFrame,
     },
+    pack::tail::Tail,
     placement::Placement,
     receipt::{Promise, Receipt},
     removal::{Deletion, Removal},
@@ -56,6 +57,7 @@ fn golden_bytes_of_version_1() {
     golden("placement.v1.hex", &samples::placements());
     golden("quota.v1.hex", &samples::quotas());
     golden("usage.v1.hex", &samples::usages());
+    golden("tail.v1.hex", &samples::tails());
     golden("space-frame.v1.hex", &samples::space_frames());
     golden("replica-call.v1.hex", &samples::replica_calls());
     golden("replica-reply.v1.hex", &samples::replica_replies());
@@ -240,6 +242,7 @@ proptest! {
         let blow = (sample, at, value, cut);
         strike::<Receipt>(&samples::receipts(), blow);
         strike::<Placement>(&samples::placements(), blow);
+        strike::<Tail>(&samples::tails(), blow);
         strike::<SpaceFrame>(&samples::space_frames(), blow);
         strike::<ReplicaCall>(&samples::replica_calls(), blow);
         strike::<ReplicaReply>(&samples::replica_replies(), blow);

@@ -24,6 +24,7 @@ use crate::{
         shard::{ShardAnswer, ShardRequest},
         space::{SessionId, SpaceFrame},
     },
+    pack::{Packed, tail::Tail},
     placement::{Holding, Placement},
     quota::{Quota, Usage},
     receipt::{Held, Promise, Receipt},
@@ -100,6 +101,21 @@ pub(super) fn placements() -> Vec<Placement> {
     }]
 }
 
+pub(super) fn packed() -> Packed {
+    Packed { log: LOG, from: 3, to: 9, object: OBJECT }
+}
+
+pub(super) fn tails() -> Vec<Tail> {
+    let since = Timestamp::from_unix_ms(1_760_000_000_000);
+    vec![Tail {
+        from: 3,
+        entries: 7,
+        bytes: 70_000,
+        since,
+        grown: Timestamp::from_unix_ms(1_760_000_600_000),
+    }]
+}
+
 pub(super) fn space_frames() -> Vec<SpaceFrame> {
     vec![
         SpaceFrame::Challenge { nonce: [10; 32] },
@@ -109,6 +125,11 @@ pub(super) fn space_frames() -> Vec<SpaceFrame> {
         SpaceFrame::Receipts(vec![vec![1], vec![2, 3]]),
         SpaceFrame::Refused(refusal()),
         SpaceFrame::Attest(vec![LOG]),
+        SpaceFrame::Pack { log: LOG, seq: 9 },
+        SpaceFrame::Packed {
+            packed: packed(),
+            whereabouts: Whereabouts { manifest: vec![1, 2, 3], receipts: vec![vec![4]] },
+        },
     ]
 }
 
@@ -123,6 +144,9 @@ pub(super) fn replica_calls() -> Vec<ReplicaCall> {
         ReplicaRequest::Subscribe { space: SPACE },
         ReplicaRequest::Unsubscribe { subscription: 6 },
         ReplicaRequest::Spaces { from: SPACE, to: SpaceId::from_bytes([2; 32]) },
+        ReplicaRequest::Note { space: SPACE, packs: vec![packed()] },
+        ReplicaRequest::Packs { space: SPACE, log: LOG, from: 3 },
+        ReplicaRequest::Pack { space: SPACE, log: LOG, seq: 9 },
     ];
     requests.into_iter().zip(1..).map(|(request, id)| ReplicaCall { id, request }).collect()
 }
@@ -141,6 +165,7 @@ pub(super) fn replica_replies() -> Vec<ReplicaReply> {
         ReplicaAnswer::Ended,
         ReplicaAnswer::Spaces { digests: BTreeMap::from([(SPACE, Hash::from_bytes([8; 32]))]), more: false },
         ReplicaAnswer::Refused(refusal()),
+        ReplicaAnswer::Packs(vec![packed()]),
     ];
     answers.into_iter().zip(1..).map(|(answer, id)| ReplicaReply { id, answer }).collect()
 }
