@@ -30,10 +30,11 @@ use cosmic_space::{
 use cosmic_store::{Setup, Store};
 use cosmic_supernode::{
     care,
+    config::Config,
     context::{Context, Limits},
     holders::Holders,
     metrics::Metrics,
-    objects, session, shards,
+    session,
     start::Services,
     tables,
 };
@@ -147,11 +148,7 @@ impl World {
                 sessions: session::Sessions::default(),
                 suspects: cosmic_supernode::scrub::Suspects::default(),
             });
-            let config = objects::Config::default();
-            let metrics = (shards::Metrics::register(&registry), care::Metrics::register(&registry));
-            let config = (&config, &care::Config::default());
-            let audits = cosmic_supernode::audit::Metrics::register(&registry);
-            Services::start(&context, latest.clone(), config, metrics.0, metrics.1, audits)?;
+            Services::start(&context, latest.clone(), &Config::default(), &registry)?;
             supernodes.push((context, tasks));
         }
         Ok(Self { supernodes, _ring: (ring, holders) })

@@ -104,7 +104,8 @@ impl Audits {
         suspects.filter(|suspect| docket.is_found_lost(suspect)).collect()
     }
 
-    fn docket(&self) -> MutexGuard<'_, Docket> {
+    /// The findings.
+    pub(crate) fn docket(&self) -> MutexGuard<'_, Docket> {
         lock(&self.0.docket)
     }
 

@@ -189,6 +189,12 @@ impl Care {
         self.0.arrivals.notify_one();
     }
 
+    /// Who is there, as it is known now.
+    #[must_use]
+    pub fn present(&self) -> Liveness {
+        self.liveness().clone()
+    }
+
     /// Takes over who is a member now.
     fn learn_members(&self) {
         let view = self.0.context.ring_view();

@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{care, context::Limits, objects, quota, scrub};
+use crate::{care, context::Limits, objects, packs, quota, scrub};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -48,6 +48,8 @@ pub struct Config {
     pub objects: objects::Config,
     /// Care for what is kept.
     pub care: care::Config,
+    /// Packs of entries.
+    pub packs: packs::Config,
     /// What a space may keep here unless a quota was set for it.
     pub quota: quota::Config,
     /// Reading everything again.
@@ -89,6 +91,7 @@ impl Default for Config {
             log: telemetry::Config::default(),
             objects: objects::Config::default(),
             care: care::Config::default(),
+            packs: packs::Config::default(),
             quota: quota::Config::default(),
             scrub: scrub::Config::default(),
             sessions: Sessions::default(),
@@ -103,6 +106,7 @@ impl Settings for Config {
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         mistakes.within("objects", |mistakes| self.objects.check(mistakes));
         mistakes.within("care", |mistakes| self.care.check(mistakes));
+        mistakes.within("packs", |mistakes| self.packs.check(mistakes));
         mistakes.within("scrub", |mistakes| self.scrub.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
         if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {

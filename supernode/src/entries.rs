@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::{
     context::Context,
     gateway,
+    objects::Objects,
+    packs::{self, Packs, Reader},
     replica::{client::Replicas, rounds, server},
     spaces::Spaces,
 };
@@ -13,12 +15,19 @@ use crate::{
 ///
 /// # Errors
 /// If the network was not told of these protocols, or somebody serves them already.
-pub fn start(context: Arc<Context>) -> Result<Spaces, cosmic_net::Error> {
+pub fn start(
+    context: Arc<Context>,
+    objects: &Objects,
+    config: &packs::Config,
+    metrics: packs::Metrics,
+) -> Result<(Spaces, Packs), cosmic_net::Error> {
     let replicas = Replicas::new(Arc::clone(&context));
-    let spaces = Spaces::new(context, replicas);
-    server::start(&spaces)?;
+    let reader = Reader::new(context.store.clone(), objects.clone());
+    let spaces = Spaces::new(context, replicas, reader);
+    let packs = Packs::new(spaces.clone(), objects.clone(), config, metrics);
+    server::start(&spaces, &packs)?;
     gateway::start(&spaces)?;
     let rounds = spaces.clone();
     spaces.context().tasks.spawn("anti-entropy", |stop| rounds::run(rounds, stop));
-    Ok(spaces)
+    Ok((spaces, packs))
 }

@@ -15,6 +15,7 @@ pub mod key_file;
 pub mod metrics;
 pub mod objects;
 mod outbox;
+pub mod packs;
 pub mod quota;
 pub mod replica;
 pub mod scrub;

@@ -28,6 +28,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     context::Context,
+    holders::Holders,
     shards::{self, Metrics, Shards},
 };
 
@@ -217,8 +218,15 @@ impl Objects {
         most.map(|(manifest, receipts)| Whereabouts { manifest, receipts }).unwrap_or_default()
     }
 
+    /// The ring as it is known now.
+    #[must_use]
+    pub fn holders(&self) -> Arc<Holders> {
+        Arc::clone(&self.0.shards.holders().borrow())
+    }
+
     /// Whether the receipts show the object as safe as its class makes it.
-    fn is_safe(&self, whereabouts: &Whereabouts) -> bool {
+    #[must_use]
+    pub fn is_safe(&self, whereabouts: &Whereabouts) -> bool {
         let Ok(manifest) = Manifest::from_bytes(&whereabouts.manifest) else { return false };
         let mut standing = self.0.shards.holders().borrow().standing().clone();
         let mut custody = ObjectCustody::new(&manifest);

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::{
     context::Context,
+    packs::Reader,
     replica::client::Replicas,
     spaces::{Error, Overlay},
     tables::{ENTRIES, LOGS, LogRow},
@@ -28,7 +29,7 @@ const REPLICA_WITHIN: Duration = Duration::from_secs(20);
 /// Where the entries of one space are.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// In the tables of this supernode, a replica.
+    /// In the tables of this supernode, a replica, or in packs.
     Local {
         /// The space.
         space: SpaceId,
@@ -36,6 +37,8 @@ pub enum Source {
         context: Arc<Context>,
         /// The other replicas, for what is damaged here.
         replicas: Replicas,
+        /// The way to its entries.
+        reader: Reader,
     },
     /// At a replica, which this supernode relays.
     Remote {
@@ -96,8 +99,8 @@ impl Source {
         max_bytes: u64,
     ) -> Result<Vec<Frame>, Error> {
         match self {
-            Self::Local { space, context, replicas } => {
-                match local_range(&context.store, log, from, to, max_bytes) {
+            Self::Local { space, context, replicas, reader } => {
+                match reader.range(*space, log, from, to, max_bytes).await {
                     Err(damage) => {
                         elsewhere((context, replicas), *space, (log, from, to - 1), max_bytes, damage).await
                     }
@@ -187,7 +190,7 @@ where
     }
 }
 
-/// Entries in the tables of this supernode, as [`Source::range`], up to the first that is damaged; an error if that
+/// Entries in the tables of this supernode, not those in packs, as [`Source::range`], up to the first that is damaged; an error if that
 /// is the first of all.
 pub(crate) fn local_range(
     store: &Store,

@@ -15,6 +15,7 @@ mod disk;
 mod error;
 mod follow;
 mod handle;
+mod packed;
 mod relay;
 mod state;
 
@@ -36,10 +37,10 @@ use self::{
 };
 pub use self::{
     error::Error,
-    handle::{Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Space},
+    handle::{Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Run, Space},
     relay::Overlay,
 };
-use crate::{context::Context, replica::client::Replicas, tables::LOGS};
+use crate::{context::Context, packs::Reader, replica::client::Replicas, tables::LOGS};
 
 /// Digests kept in memory: 5 MB.
 const DIGESTS_MAX: usize = 65_536;
@@ -51,6 +52,7 @@ pub struct Spaces(Arc<Inner>);
 struct Inner {
     context: Arc<Context>,
     replicas: Replicas,
+    reader: Reader,
     actors: Group,
     slots: Mutex<HashMap<SpaceId, Slot>>,
     /// Digests of heads as they were last read from the tables.
@@ -66,11 +68,12 @@ struct Slot {
 impl Spaces {
     /// No space is in memory yet.
     #[must_use]
-    pub fn new(context: Arc<Context>, replicas: Replicas) -> Self {
+    pub fn new(context: Arc<Context>, replicas: Replicas, reader: Reader) -> Self {
         let actors = context.tasks.group("spaces", context.limits.spaces_max);
         Self(Arc::new(Inner {
             context,
             replicas,
+            reader,
             actors,
             slots: Mutex::default(),
             digests: Mutex::default(),
@@ -153,6 +156,12 @@ impl Spaces {
     #[must_use]
     pub fn replicas(&self) -> &Replicas {
         &self.0.replicas
+    }
+
+    /// Reads entries kept here.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.0.reader
     }
 
     /// Asks the spaces that were not used for the longest time to rest, before there are too many.

@@ -34,6 +34,7 @@ use crate::{
     home::{self, Home},
     metrics::Metrics,
     objects::{self, Objects},
+    packs::{self, Packs},
     quota::Quotas,
     scrub::{self, Scrub, Suspects},
     session::Sessions,
@@ -96,6 +97,8 @@ pub struct Services {
     pub spaces: Spaces,
     /// Care for what is kept.
     pub care: Care,
+    /// Packs of entries.
+    pub packs: Packs,
 }
 
 impl Services {
@@ -106,21 +109,23 @@ impl Services {
     pub fn start(
         context: &Arc<Context>,
         holders: Latest,
-        (config, care): (&objects::Config, &care::Config),
-        metrics: shards::Metrics,
-        care_metrics: care::Metrics,
-        audit_metrics: audit::Metrics,
+        config: &Config,
+        registry: &Registry,
     ) -> Result<Self, Error> {
         let tasks = &context.tasks;
         let quotas = Quotas::new(context.store.clone(), context.limits.quota);
-        let shards = Shards::new(context, holders, quotas.clone(), metrics);
+        let shards = Shards::new(context, holders, quotas.clone(), shards::Metrics::register(registry));
         shards::serve(&shards, &context.net, tasks)?;
-        let objects = Objects::new(context, shards.clone(), config);
+        let objects = Objects::new(context, shards.clone(), &config.objects);
         objects::serve(&objects, context, tasks)?;
-        let spaces = entries::start(Arc::clone(context))?;
-        let audits = Audits::new(context, shards.clone(), care.audit_every(), audit_metrics);
-        let care = Care::start(context, shards.clone(), objects.clone(), audits, care, care_metrics)?;
-        Ok(Self { quotas, shards, objects, spaces, care })
+        let packs_metrics = packs::Metrics::register(registry);
+        let (spaces, packs) = entries::start(Arc::clone(context), &objects, &config.packs, packs_metrics)?;
+        let care_metrics = care::Metrics::register(registry);
+        let audit_metrics = audit::Metrics::register(registry);
+        let audits = Audits::new(context, shards.clone(), config.care.audit_every(), audit_metrics);
+        let care = Care::start(context, shards.clone(), objects.clone(), audits, &config.care, care_metrics)?;
+        packs.start(care.clone());
+        Ok(Self { quotas, shards, objects, spaces, care, packs })
     }
 }
 
@@ -176,14 +181,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         sessions: Sessions::default(),
         suspects: Suspects::default(),
     });
-    let services = Services::start(
-        &context,
-        holders,
-        (&config.objects, &config.care),
-        shards::Metrics::register(&registry),
-        care::Metrics::register(&registry),
-        audit::Metrics::register(&registry),
-    )?;
+    let services = Services::start(&context, holders, &config, &registry)?;
     let scrub = start_scrub(&context, &services, &config, &registry)?;
     let (quotas, care) = (services.quotas.clone(), services.care.clone());
     let door = Door { context, quotas, care, membership, home: Arc::clone(&home), scrub };

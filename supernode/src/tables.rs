@@ -1,8 +1,8 @@
 //! The tables of a supernode: what lies under which key.
 //!
-//! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is owed to replicas
-//! (`forwards`), objects (`shards`, `kept`, `manifests`, `placements`, `staging`), what is kept for others (`handed`),
-//! and accounts (`usage`, `quotas`).
+//! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is packed of them (`tails`,
+//! `packs`, `freeing`), what is owed to replicas (`forwards`), objects (`shards`, `kept`, `manifests`,
+//! `placements`, `staging`), what is kept for others (`handed`), and accounts (`usage`, `quotas`).
 
 use bytes::Bytes;
 use cosmic_common::{
@@ -11,7 +11,7 @@ use cosmic_common::{
     record::Record,
     time::Timestamp,
 };
-use cosmic_custody::{Placement, Quota, Usage};
+use cosmic_custody::{Placement, Quota, Tail, Usage};
 use cosmic_log::open::Open;
 use cosmic_store::{Batch, Error, Schema, Store, Table};
 use minicbor::{Decode, Encode};
@@ -94,6 +94,16 @@ pub const FORKS: Table<(LogId, u64, EntryId), Bytes> =
     Table::<(LogId, u64, EntryId), Bytes>::bytes("forks", 1);
 /// Spaces of which entries are kept, and since when.
 pub const SPACES: Table<SpaceId, Timestamp> = Table::<SpaceId, Timestamp>::fixed("spaces", 1);
+/// What is not packed yet of each log that is kept here.
+pub const TAILS: Table<(SpaceId, LogId), Tail> =
+    Table::<(SpaceId, LogId), Tail>::records("tails", 1).prefixed::<SpaceId>();
+/// Runs of entries that lie in packs, by their last sequence number: the first one, and the pack.
+pub const PACKS: Table<(SpaceId, LogId, u64), (u64, ObjectId)> =
+    Table::<(SpaceId, LogId, u64), (u64, ObjectId)>::fixed("packs", 1).prefixed::<SpaceId>();
+/// Those of them whose entries are still in `entries` as well: when all that speaks for keeping them was gone for the
+/// first time, or 0.
+pub const FREEING: Table<(SpaceId, LogId, u64), Timestamp> =
+    Table::<(SpaceId, LogId, u64), Timestamp>::fixed("freeing", 1).prefixed::<SpaceId>();
 /// Entries this gateway owes to the replicas of a space it is no replica of, in the order they came.
 pub const FORWARDS: Table<(SpaceId, u64), Bytes> =
     Table::<(SpaceId, u64), Bytes>::bytes("forwards", 1).prefixed::<SpaceId>();
@@ -132,6 +142,8 @@ pub enum Fact {
     Walk = 1,
     /// How far the scrub is ([`crate::scrub::Progress`]).
     Scrub = 2,
+    /// That logs kept by a version without packs have their tails.
+    Tails = 16,
 }
 
 /// Second half of the keys of [`USAGE`].
@@ -169,6 +181,9 @@ pub fn schema() -> Schema {
         .table(&ORDER)
         .table(&FORKS)
         .table(&SPACES)
+        .table(&TAILS)
+        .table(&PACKS)
+        .table(&FREEING)
         .table(&FORWARDS)
         .table(&USAGE)
         .table(&QUOTAS)

@@ -9,5 +9,6 @@ mod formats;
 mod handoff;
 mod hostile;
 mod objects;
+mod packs;
 mod scrub;
 mod world;

@@ -16,6 +16,7 @@ use cosmic_custody::{
     repair::queue::Input,
 };
 use cosmic_erasure::Manifest;
+use cosmic_ring::Table;
 use futures::{StreamExt as _, stream};
 
 use super::{ASKED_AT_ONCE, Care, Error, ask::unexpected, lock};
@@ -50,19 +51,7 @@ impl Care {
         let manifests = reading.await.map_err(|_gone| Error::Stopping)??;
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let table = holders.table();
-        let heard = self.others_heard();
-        let mut questions: BTreeMap<PeerId, Vec<ObjectId>> = BTreeMap::new();
-        for (manifest, _own, _handed) in &manifests {
-            let object = manifest.object();
-            let asked = match whom {
-                Whom::Holders => table.holders(&object, manifest.codec().n()),
-                Whom::Everyone => heard.clone(),
-            };
-            for peer in asked.into_iter().filter(|peer| heard.contains(peer)) {
-                questions.entry(peer).or_default().push(object);
-            }
-        }
-        let answers = self.survey(questions).await;
+        let answers = self.survey(self.questions(manifests.iter().map(|one| &one.0), table, whom)).await;
         if whom == Whom::Everyone {
             let objects = manifests.iter().map(|(manifest, ..)| manifest.object());
             self.confirm(objects, &answers).await;
@@ -120,6 +109,28 @@ impl Care {
         }
         told.into_iter().for_each(|input| self.tell(input));
         Ok(in_danger)
+    }
+
+    /// Which objects each of those asked is asked for.
+    fn questions<'a>(
+        &self,
+        manifests: impl Iterator<Item = &'a Manifest>,
+        table: &Table,
+        whom: Whom,
+    ) -> BTreeMap<PeerId, Vec<ObjectId>> {
+        let heard = self.others_heard();
+        let mut questions: BTreeMap<PeerId, Vec<ObjectId>> = BTreeMap::new();
+        for manifest in manifests {
+            let object = manifest.object();
+            let asked = match whom {
+                Whom::Holders => table.holders(&object, manifest.codec().n()),
+                Whom::Everyone => heard.clone(),
+            };
+            for peer in asked.into_iter().filter(|peer| heard.contains(peer)) {
+                questions.entry(peer).or_default().push(object);
+            }
+        }
+        questions
     }
 
     /// Asks holders for proofs of what they say that they have and are known to have lost: it may have been given again.

@@ -18,7 +18,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::client::{self, Replicas};
 use crate::{
-    source::local_range,
+    packs::Reader,
     spaces::{self, Origin, Space, Spaces},
     tables::{ENTRIES, ORDER},
 };
@@ -68,7 +68,7 @@ pub async fn reconcile(spaces: &Spaces, space: &Space, peer: PeerId) -> Result<R
     pull(replicas, space, peer, &theirs, &mut done).await?;
     let ours = space.heads().await?;
     space.settle().await?;
-    push(replicas, &spaces.context().store, (space.id(), peer), (&ours, &theirs), &mut done).await?;
+    push(replicas, spaces.reader(), (space.id(), peer), (&ours, &theirs), &mut done).await?;
     Ok(done)
 }
 
@@ -153,13 +153,13 @@ async fn take(space: &Space, entries: Vec<Vec<u8>>, done: &mut Reconciled) -> Re
     Ok(taken > 0 && appended.invalid.is_none())
 }
 
-/// Sends what `peer` lacks of a space that lies in the tables here, membership first.
+/// Sends what `peer` lacks of a space that is kept here, membership first.
 ///
 /// # Errors
 /// If the tables or the peer fail.
 pub async fn push(
     replicas: &Replicas,
-    store: &Store,
+    reader: &Reader,
     (space, peer): (SpaceId, PeerId),
     (ours, theirs): (&SpaceHeads, &SpaceHeads),
     done: &mut Reconciled,
@@ -168,7 +168,7 @@ pub async fn push(
     let known = theirs.get(&channel).cloned().unwrap_or_default();
     let known_to_us = ours.get(&channel).cloned().unwrap_or_default();
     if lacks(&known, &known_to_us) {
-        let frames = membership_beyond(store, space, &known, usize::MAX)?;
+        let frames = membership_beyond(reader.store(), space, &known, usize::MAX)?;
         for part in parts(&frames) {
             send(replicas, (space, peer), part, done).await?;
         }
@@ -179,7 +179,7 @@ pub async fn push(
     for (log, head) in ours.iter().filter(|(ours, _)| **ours != channel).flat_map(|(_, heads)| heads) {
         let mut from = known.get(log).map_or(0, |theirs| theirs.seq.saturating_add(1));
         while from <= head.seq {
-            let frames = local_range(store, *log, from, head.seq + 1, u64::from(PART_BYTES))?;
+            let frames = reader.range(space, *log, from, head.seq + 1, u64::from(PART_BYTES)).await?;
             if frames.is_empty() {
                 done.complete = false;
                 break;

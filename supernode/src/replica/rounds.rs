@@ -197,7 +197,7 @@ impl Rounds {
         let ours = self.spaces.stored_heads(space)?;
         let theirs = replicas.heads(peer, space).await?;
         let mut done = Reconciled { complete: true, ..Reconciled::default() };
-        push(replicas, &self.spaces.context().store, (space, peer), (&ours, &theirs), &mut done).await?;
+        push(replicas, self.spaces.reader(), (space, peer), (&ours, &theirs), &mut done).await?;
         Ok(done)
     }
 }

@@ -9,11 +9,15 @@ use cosmic_common::{
     protocol,
     record::{Record as _, RecordError},
 };
-use cosmic_custody::message::{
-    LIST_MAX_BYTES, fitting,
-    refusal::{Refusal, RefusalCode},
-    replica::{
-        CALLS_MAX, LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped,
+use cosmic_custody::{
+    Packed,
+    message::{
+        LIST_MAX_BYTES, fitting,
+        refusal::{Refusal, RefusalCode},
+        replica::{
+            CALLS_MAX, LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads,
+            Stopped,
+        },
     },
 };
 use cosmic_net::{Incoming, Stream};
@@ -32,8 +36,8 @@ use crate::{
     duty,
     metrics::Why,
     outbox::Outbox,
+    packs::{self, Packs},
     replica::reconcile::membership_beyond,
-    source::local_range,
     spaces::{Appended, Error, Event, Opened, Origin, Receipts, Space, Spaces},
     tables::SPACES,
 };
@@ -55,13 +59,13 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const NO_REPLICA: &str = "this supernode is no replica of the space";
 
 /// Takes the streams of other supernodes until the network stops.
-pub async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
+pub async fn serve(spaces: Spaces, packs: Packs, mut incoming: Incoming, stop: Shutdown) {
     let streams: Group = spaces.context().tasks.group("replica streams", STREAMS_MAX);
     while let Some(Some(stream)) = stop.unless(incoming.next()).await {
-        let spaces = spaces.clone();
+        let (spaces, packs) = (spaces.clone(), packs.clone());
         let served = streams.spawn(|stop| async move {
             let (peer, context) = (stream.peer(), Arc::clone(spaces.context()));
-            if let Some(Err(error)) = stop.unless(Server::new(spaces, peer).serve(stream)).await {
+            if let Some(Err(error)) = stop.unless(Server::new(spaces, packs, peer).serve(stream)).await {
                 debug!(peer = %peer.short(), "the stream of a supernode ended: {error}");
                 if error.is_a_lie() {
                     context.metrics.refused_session(Why::Invalid);
@@ -103,6 +107,7 @@ type Following = BoxStream<'static, (u64, Option<Vec<Vec<u8>>>)>;
 /// One stream of one supernode.
 struct Server {
     spaces: Spaces,
+    packs: Packs,
     peer: PeerId,
     answers: FuturesUnordered<BoxFuture<'static, ReplicaReply>>,
     following: SelectAll<Following>,
@@ -111,9 +116,9 @@ struct Server {
 }
 
 impl Server {
-    fn new(spaces: Spaces, peer: PeerId) -> Self {
+    fn new(spaces: Spaces, packs: Packs, peer: PeerId) -> Self {
         let (answers, following) = (FuturesUnordered::new(), SelectAll::new());
-        Self { spaces, peer, answers, following, subscriptions: HashMap::new() }
+        Self { spaces, packs, peer, answers, following, subscriptions: HashMap::new() }
     }
 
     async fn serve(mut self, stream: Stream) -> Result<(), Ended> {
@@ -161,6 +166,17 @@ impl Server {
                 if let Some(end) = self.subscriptions.remove(&subscription) {
                     end.trigger();
                 }
+            }
+            ReplicaRequest::Note { .. } | ReplicaRequest::Packs { .. } | ReplicaRequest::Pack { .. } => {
+                let packs = self.packs.clone();
+                let answer = async move {
+                    let answer = match about_packs(&packs, request).await {
+                        Ok(packs) => ReplicaAnswer::Packs(packs),
+                        Err(error) => ReplicaAnswer::Refused(error.refusal()),
+                    };
+                    ReplicaReply { id, answer }
+                };
+                self.answers.push(answer.boxed());
             }
             other => {
                 let spaces = self.spaces.clone();
@@ -293,6 +309,16 @@ fn plain(receipts: &Receipts) -> Vec<Vec<u8>> {
     receipts.iter().map(|(_, receipt)| receipt.to_vec()).collect()
 }
 
+/// Notes, names and makes packs.
+async fn about_packs(packs: &Packs, request: ReplicaRequest) -> Result<Vec<Packed>, packs::Error> {
+    match request {
+        ReplicaRequest::Note { space, packs: told } => packs.note(space, told).await,
+        ReplicaRequest::Packs { space, log, from } => packs.known(space, log, from),
+        ReplicaRequest::Pack { space, log, seq } => Ok(vec![packs.wanted(space, log, seq).await?]),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Answers what changes nothing.
 async fn read(spaces: &Spaces, request: ReplicaRequest) -> Result<ReplicaAnswer, Error> {
     let store = &spaces.context().store;
@@ -301,11 +327,16 @@ async fn read(spaces: &Spaces, request: ReplicaRequest) -> Result<ReplicaAnswer,
         ReplicaRequest::Range { space, log, from, to, max_bytes } => {
             let to = to.saturating_add(1);
             let max_bytes = u64::from(max_bytes).min(LIST_MAX_BYTES as u64);
-            let frames = settled(spaces, space, || local_range(store, log, from, to, max_bytes)).await?;
+            let frames =
+                settled(spaces, space, || spaces.reader().range(space, log, from, to, max_bytes)).await?;
             Ok(entries(&frames, from.saturating_add(frames.len() as u64) < to))
         }
         ReplicaRequest::Membership { space, known } => {
-            let read = || membership_beyond(store, space, &known, LIST_MAX_BYTES).map_err(Error::from);
+            let read = || {
+                std::future::ready(
+                    membership_beyond(store, space, &known, LIST_MAX_BYTES).map_err(Error::from),
+                )
+            };
             let frames = settled(spaces, space, read).await?;
             let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
             Ok(entries(&frames, bytes >= LIST_MAX_BYTES))
@@ -320,23 +351,26 @@ async fn read(spaces: &Spaces, request: ReplicaRequest) -> Result<ReplicaAnswer,
         ReplicaRequest::Spaces { from, to } => kept_spaces(spaces, from, to),
         ReplicaRequest::Append { .. }
         | ReplicaRequest::Subscribe { .. }
-        | ReplicaRequest::Unsubscribe { .. } => {
+        | ReplicaRequest::Unsubscribe { .. }
+        | ReplicaRequest::Note { .. }
+        | ReplicaRequest::Packs { .. }
+        | ReplicaRequest::Pack { .. } => {
             unreachable!("these are answered where they keep their order")
         }
     }
 }
 
 /// Reads once, and again after everything admitted was written if nothing was found.
-async fn settled(
+async fn settled<F: Future<Output = Result<Vec<Frame>, Error>>>(
     spaces: &Spaces,
     space: SpaceId,
-    read: impl Fn() -> Result<Vec<Frame>, Error>,
+    read: impl Fn() -> F,
 ) -> Result<Vec<Frame>, Error> {
-    let frames = read()?;
+    let frames = read().await?;
     match keeper(spaces, &space) {
         Some(space) if frames.is_empty() => {
             space.settle().await?;
-            read()
+            read().await
         }
         Some(_) | None => Ok(frames),
     }
@@ -393,9 +427,9 @@ fn kept_spaces(spaces: &Spaces, from: SpaceId, to: SpaceId) -> Result<ReplicaAns
 ///
 /// # Errors
 /// If somebody takes them already.
-pub fn start(spaces: &Spaces) -> Result<(), cosmic_net::Error> {
+pub fn start(spaces: &Spaces, packs: &Packs) -> Result<(), cosmic_net::Error> {
     let incoming = spaces.context().net.accept(protocol::REPLICA)?;
-    let spaces = spaces.clone();
-    spaces.context().tasks.clone().spawn("replica server", |stop| serve(spaces, incoming, stop));
+    let (spaces, packs) = (spaces.clone(), packs.clone());
+    spaces.context().tasks.clone().spawn("replica server", |stop| serve(spaces, packs, incoming, stop));
     Ok(())
 }

@@ -11,6 +11,7 @@ use cosmic_log::entry::Entry;
 use cosmic_store::{Error, Store};
 
 use super::{Fault, Thing};
+use crate::packs::freed;
 use crate::tables::{ENTRIES, KEPT, KeptRow, LOGS, LogRow, MANIFESTS, SHARDS};
 
 /// What is wrong with `thing`; nothing if it is no longer kept.
@@ -22,6 +23,7 @@ pub(super) fn thing(store: &Store, thing: &Thing) -> Option<Fault> {
             Err(_unreadable) => Some(Fault::Unreadable),
         },
         Thing::Entry { space, channel, log, seq } => match row(store, space, channel, log) {
+            Ok(Some(_)) if matches!(freed(store, space, log, seq), Ok(Some(_))) => None,
             Ok(Some(row)) if seq <= row.head.seq => entry(store, &row, log, seq).err(),
             Ok(_) => None,
             Err(_unreadable) => Some(Fault::Unreadable),

@@ -9,6 +9,7 @@ use super::{
     progress::{LogAt, RowsOf},
 };
 use crate::{
+    packs::freed,
     quota::totals,
     tables::{ENTRIES, KEPT, KeptRow, LOGS, LogRow},
 };
@@ -135,6 +136,11 @@ fn log_after(store: &Store, after: Option<LogAt>) -> Result<Option<(LogAt, LogRo
 /// Reads entries of a log from `next` on; the first that was not read, 0 at its end.
 fn log_entries(store: &Store, at: LogAt, row: &LogRow, mut next: u64, walked: &mut Walked) -> u64 {
     while next <= row.head.seq && walked.bytes < STEP_BYTES {
+        // Entries that were freed are in a pack, whose shards are read like all others.
+        if let Ok(Some(run)) = freed(store, at.space, at.log, next) {
+            next = run.to.saturating_add(1);
+            continue;
+        }
         let end = row.head.seq.saturating_add(1).min(next.saturating_add(ENTRIES_PER_SCAN));
         let mut good = next;
         for item in store.scan(&ENTRIES, &Span::range((at.log, next)..(at.log, end)), usize::MAX) {
@@ -148,6 +154,9 @@ fn log_entries(store: &Store, at: LogAt, row: &LogRow, mut next: u64, walked: &m
         }
         // What the scan stumbled over is looked at alone: a read of one key goes past a damaged block it does not need.
         for seq in good..end {
+            if matches!(freed(store, at.space, at.log, seq), Ok(Some(_))) {
+                continue;
+            }
             walked.entry(at, seq, check::entry(store, row, at.log, seq));
         }
         next = end;
@@ -174,7 +183,9 @@ pub(super) fn sample(store: &Store) -> Walked {
     let from = (from.0, from.1, LogId::from_bytes(random::bytes()));
     if let Some(Ok(((space, channel, log), row))) = store.scan(&LOGS, &Span::all().from(&from), 1).next() {
         let seq = u64::from_be_bytes(random::bytes()) % row.head.seq.saturating_add(1).max(1);
-        walked.entry(LogAt { space, channel, log }, seq, check::entry(store, &row, log, seq));
+        if matches!(freed(store, space, log, seq), Ok(None)) {
+            walked.entry(LogAt { space, channel, log }, seq, check::entry(store, &row, log, seq));
+        }
     }
     walked
 }

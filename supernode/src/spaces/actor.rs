@@ -190,6 +190,8 @@ impl Actor {
             }
             Command::Attest { logs, everywhere, reply } => self.attest(logs, everywhere, reply),
             Command::Settle { reply } => self.gathering.waiters.push(Waiter::Settle(reply)),
+            Command::Packed { runs, reply } => self.packed(&runs, reply),
+            Command::Free { run, reply } => self.free(&run, reply),
             Command::Reconcile { peer, reply } => self.reconcile_for(peer, reply),
             Command::Rest => return self.rest(),
         }
@@ -293,6 +295,7 @@ impl Actor {
                 space: self.id,
                 context: Arc::clone(&self.context),
                 replicas: self.spaces.replicas().clone(),
+                reader: self.spaces.reader().clone(),
             },
             Some(relay) => relay.source(self.id, self.spaces.replicas()),
         }

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     duty,
     metrics::Why,
-    tables::{self, FORKS, FORWARDS, SPACES},
+    tables::{self, FORKS, FORWARDS, SPACES, TAILS},
 };
 
 /// After so many signatures the thread is lent to others.
@@ -239,7 +239,10 @@ impl Actor {
     fn keep(&mut self, entry: &Entry, frame: &Frame, taken: &Taken, origin: Origin) {
         let (log, seq) = (entry.core().log, entry.core().seq);
         match (&mut self.relay, origin) {
-            (None, _) => disk::put_entry(&mut self.gathering.batch, &self.state, entry, taken),
+            (None, _) => {
+                disk::put_entry(&mut self.gathering.batch, &self.state, entry, taken);
+                self.grow_tail(log, seq, entry.as_bytes().len());
+            }
             (Some(relay), Origin::Session(_)) => {
                 relay.forward(&mut self.gathering.batch, &self.id, entry, frame);
             }
@@ -308,6 +311,9 @@ impl Actor {
         for log in touched.iter().filter(|_| kept) {
             if let Some(state) = self.state.logs.get(log) {
                 disk::put_log(&mut batch, &self.id, state);
+            }
+            if let Some(tail) = self.state.tails.get(log) {
+                batch.put(&TAILS, &(self.id, *log), tail);
             }
         }
         if kept && !touched.is_empty() && !self.state.known {

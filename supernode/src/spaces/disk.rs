@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     context::Context,
-    tables::{self, Account, ENTRIES, LOGS, LogRow, ORDER, SPACES, account},
+    tables::{self, Account, ENTRIES, LOGS, LogRow, ORDER, SPACES, TAILS, account},
 };
 
 /// Membership entries of one space: far more than people can make, and a bound on what is loaded.
@@ -42,6 +42,10 @@ pub(super) fn load(context: &Context, space: SpaceId) -> Result<State, Error> {
     for row in store.scan(&LOGS, &Span::prefix(&space), LOGS_MAX) {
         let ((_, _, log), LogRow { open, head }) = row?;
         state.logs.insert(log, LogState::restore(open, head));
+    }
+    for row in store.scan(&TAILS, &Span::prefix(&space), LOGS_MAX) {
+        let ((_, log), tail) = row?;
+        state.tails.insert(log, tail);
     }
     Ok(state)
 }

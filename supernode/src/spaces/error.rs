@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use cosmic_common::id::LogId;
-use cosmic_custody::message::refusal::{Refusal, RefusalCode};
+use cosmic_common::id::{LogId, ObjectId};
+use cosmic_custody::{
+    message::refusal::{Refusal, RefusalCode},
+    pack::bytes::NotAPack,
+};
 use cosmic_space::refusal;
 
 /// Why a space cannot do what it was asked.
@@ -32,6 +35,20 @@ pub enum Error {
         /// Its place.
         seq: u64,
     },
+    /// Older entries lie in a pack, which cannot be had.
+    #[error("older entries lie in the pack {}, which cannot be read now", object.short())]
+    Pack {
+        /// The pack.
+        object: ObjectId,
+        /// Why not.
+        source: Arc<crate::objects::Error>,
+    },
+    /// A pack is not what it should be.
+    #[error("a pack of older entries is damaged")]
+    BadPack(#[from] NotAPack),
+    /// This supernode keeps nothing of the space.
+    #[error("this supernode is no replica of the space")]
+    NoReplica,
     /// The rules of the space say no.
     #[error(transparent)]
     Space(#[from] refusal::Refusal),
@@ -50,9 +67,12 @@ impl Error {
         let code = match self {
             Self::Busy => RefusalCode::Busy,
             Self::Closed => RefusalCode::Stopping,
-            Self::Store(_) | Self::Damaged(_) | Self::Lost { .. } => RefusalCode::Storage,
+            Self::Store(_) | Self::Damaged(_) | Self::Lost { .. } | Self::BadPack(_) => RefusalCode::Storage,
+            Self::NoReplica => RefusalCode::NotResponsible,
             Self::Space(refusal) => return refuse(refusal),
-            Self::Unavailable | Self::Replica(_) | Self::Reconcile(_) => RefusalCode::Unavailable,
+            Self::Unavailable | Self::Pack { .. } | Self::Replica(_) | Self::Reconcile(_) => {
+                RefusalCode::Unavailable
+            }
         };
         Refusal::new(code, self)
     }

@@ -6,7 +6,10 @@ use cosmic_common::{
     heads::Head,
     id::{LogId, PeerId, SpaceId},
 };
-use cosmic_custody::message::{refusal::Refusal, replica::SpaceHeads};
+use cosmic_custody::{
+    Packed,
+    message::{refusal::Refusal, replica::SpaceHeads},
+};
 use cosmic_identity::signed::Signed;
 use cosmic_space::session::{Session, SessionProof};
 use cosmic_sync::{
@@ -76,6 +79,17 @@ pub enum Event {
     Receipts(Arc<Receipts>),
 }
 
+/// A run of entries kept here that lies in a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The run and its pack.
+    pub packed: Packed,
+    /// How many of its entries are meant.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Logs that have grown together.
 #[derive(Debug)]
 pub struct Grown {
@@ -119,6 +133,8 @@ pub(super) enum Command {
     Recheck { session: Arc<Session>, reply: Reply<()> },
     Attest { logs: Vec<LogId>, everywhere: bool, reply: Reply<Receipts> },
     Settle { reply: Reply<()> },
+    Packed { runs: Vec<Run>, reply: Reply<()> },
+    Free { run: Run, reply: Reply<()> },
     Reconcile { peer: PeerId, reply: Reply<()> },
     Rest,
 }
@@ -131,9 +147,11 @@ impl Command {
             Self::Open { reply } => fail(reply),
             Self::Heads { reply } => fail(reply),
             Self::Authorise { reply, .. } => fail(reply),
-            Self::Recheck { reply, .. } | Self::Settle { reply } | Self::Reconcile { reply, .. } => {
-                fail(reply)
-            }
+            Self::Recheck { reply, .. }
+            | Self::Settle { reply }
+            | Self::Packed { reply, .. }
+            | Self::Free { reply, .. }
+            | Self::Reconcile { reply, .. } => fail(reply),
             Self::Attest { reply, .. } => fail(reply),
             Self::Rest => {}
         }
@@ -229,6 +247,22 @@ impl Space {
     /// If writing failed.
     pub async fn settle(&self) -> Result<(), Error> {
         self.ask(|reply| Command::Settle { reply }).await
+    }
+
+    /// Notes durably that these runs, which were held against the entries kept here, lie in packs.
+    ///
+    /// # Errors
+    /// [`Error::NoReplica`], or if writing failed.
+    pub async fn packed(&self, runs: Vec<Run>) -> Result<(), Error> {
+        self.ask(|reply| Command::Packed { runs, reply }).await
+    }
+
+    /// Forgets the entries of a run that lies in a pack: they are read from there from now on.
+    ///
+    /// # Errors
+    /// [`Error::NoReplica`], or if writing failed.
+    pub async fn free(&self, run: Run) -> Result<(), Error> {
+        self.ask(|reply| Command::Free { run, reply }).await
     }
 
     /// Compares heads with another replica, pulls what is missing here and pushes what is missing there.

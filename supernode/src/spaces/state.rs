@@ -6,7 +6,7 @@ use cosmic_common::{
     heads::Heads,
     id::{ChannelId, LogId, SpaceId},
 };
-use cosmic_custody::{Charge, Error as CustodyError, Quota, Usage, message::replica::SpaceHeads};
+use cosmic_custody::{Charge, Error as CustodyError, Quota, Tail, Usage, message::replica::SpaceHeads};
 use cosmic_log::{chain::LogState, entry::Entry};
 use cosmic_space::{
     admission::{Verdict, admit},
@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) space: SpaceId,
     pub(super) membership: Membership,
     pub(super) logs: BTreeMap<LogId, LogState>,
+    /// What is not packed yet of them.
+    pub(super) tails: BTreeMap<LogId, Tail>,
     /// The next place in the order of membership entries.
     pub(super) next_order: u64,
     pub(super) usage: Usage,
@@ -46,7 +48,8 @@ pub(super) enum Taken {
 impl State {
     pub(super) fn new(space: SpaceId, usage: Usage, quota: Quota) -> Self {
         let membership = Membership::new(space);
-        Self { space, membership, logs: BTreeMap::new(), next_order: 0, usage, quota, known: false }
+        let (logs, tails) = (BTreeMap::new(), BTreeMap::new());
+        Self { space, membership, logs, tails, next_order: 0, usage, quota, known: false }
     }
 
     /// Takes in whatever may stand: whoever relays leaves room to those who keep.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::world::{Supernode, World, eventually};
 use crate::{
     care::{self, Throttle},
+    config::Config,
     tables::{KEPT, MANIFESTS, SHARDS},
 };
 
@@ -29,7 +30,8 @@ pub(super) struct Healing {
 
 impl Healing {
     pub(super) fn new(count: u8) -> Self {
-        let config = care::Config { walk_every_secs: 30 * 60, ..care::Config::default() };
+        let care = care::Config { walk_every_secs: 30 * 60, ..care::Config::default() };
+        let config = Config { care, ..Config::default() };
         let (clock, hand) = Clock::manual(Timestamp::from_unix_ms(1_800_000_000_000));
         Self { world: World::with_clock(count, &clock, &config), hand, dead: Vec::new() }
     }

@@ -14,6 +14,7 @@ use cosmic_store::Span;
 use super::world::{Supernode, World, eventually};
 use crate::{
     care,
+    config::Config,
     tables::{HANDED, KEPT, MANIFESTS, SHARDS},
 };
 
@@ -60,7 +61,8 @@ fn counted(world: &World, name: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_of_one_who_is_away_goes_home_when_he_is_back() {
     let config = care::Config { ping_every_secs: 1, walk_every_secs: 1, ..care::Config::default() };
-    let world = World::with_clock(SUPERNODES, &Clock::system(), &config);
+    let world =
+        World::with_clock(SUPERNODES, &Clock::system(), &Config { care: config, ..Config::default() });
     let (object, bytes) = object(1);
     let (gateway, away, stand_in) = parts(&world, &object);
     for node in world.supernodes.iter().filter(|node| node.peer() != away.peer()) {
@@ -87,7 +89,7 @@ async fn a_shard_of_one_who_is_away_goes_home_when_he_is_back() {
 async fn a_shard_of_one_who_does_not_come_back_is_taken_over_without_moving_a_byte() {
     let (clock, hand) = Clock::manual(Timestamp::from_unix_ms(1_800_000_000_000));
     let config = care::Config { walk_every_secs: 30 * 60, ..care::Config::default() };
-    let world = World::with_clock(SUPERNODES, &clock, &config);
+    let world = World::with_clock(SUPERNODES, &clock, &Config { care: config, ..Config::default() });
     let (object, bytes) = object(2);
     let (gateway, away, stand_in) = parts(&world, &object);
     world.network.leave(away.peer());

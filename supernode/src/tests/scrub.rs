@@ -117,6 +117,7 @@ async fn wrong_and_missing_entries_are_fetched_from_another_replica() {
         space: device.space,
         context: std::sync::Arc::clone(&other.context),
         replicas: other.spaces.replicas().clone(),
+        reader: other.spaces.reader().clone(),
     };
     let log = written[3].core().log;
     for n in [3, 7, 12] {

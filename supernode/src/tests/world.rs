@@ -16,7 +16,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::{
-    care::{self, CARE},
+    care::CARE,
+    config::Config,
     context::{Context, Limits},
     duty,
     holders::Holders,
@@ -57,11 +58,11 @@ pub(super) struct World {
 impl World {
     /// As many supernodes as asked for, each in a zone of its own.
     pub(super) fn new(count: u8) -> Self {
-        Self::with_clock(count, &Clock::system(), &care::Config::default())
+        Self::with_clock(count, &Clock::system(), &Config::default())
     }
 
-    /// The same, by this clock and with this care.
-    pub(super) fn with_clock(count: u8, clock: &Clock, care: &care::Config) -> Self {
+    /// The same, by this clock and with these settings.
+    pub(super) fn with_clock(count: u8, clock: &Clock, settings: &Config) -> Self {
         let network = MemoryNetwork::new();
         let joined: Vec<_> = (1..=count)
             .map(|n| {
@@ -100,17 +101,7 @@ impl World {
                 sessions: Sessions::default(),
                 suspects: Suspects::default(),
             });
-            let metrics = crate::shards::Metrics::default();
-            let config = (&crate::objects::Config::default(), care);
-            let services = Services::start(
-                &context,
-                latest.clone(),
-                config,
-                metrics,
-                care::Metrics::default(),
-                crate::audit::Metrics::default(),
-            )
-            .unwrap();
+            let services = Services::start(&context, latest.clone(), settings, &registry).unwrap();
             Supernode { spaces: services.spaces.clone(), services, context, _directory: directory }
         };
         let supernodes = joined.into_iter().map(start).collect();

@@ -1,0 +1,81 @@
+//! What the writer of a space knows of packs: the tails of its logs, and which runs of entries it may forget.
+
+use cosmic_common::{id::LogId, time::Timestamp};
+use cosmic_custody::Packed;
+use cosmic_log::chain::LogState;
+use cosmic_store::Span;
+
+use super::{
+    actor::Actor,
+    append::Waiter,
+    error::Error,
+    handle::{Reply, Run},
+};
+use crate::packs::first_freed;
+use crate::tables::{Account, ENTRIES, FREEING, PACKS, TAILS, account};
+
+impl Actor {
+    /// Notes that runs lie in packs; the answer comes once that is durable.
+    pub(super) fn packed(&mut self, runs: &[Run], reply: Reply<()>) {
+        if self.relay.is_some() {
+            drop(reply.send(Err(Error::NoReplica)));
+            return;
+        }
+        for run in runs {
+            self.note(run);
+        }
+        self.gathering.waiters.push(Waiter::Settle(reply));
+    }
+
+    fn note(&mut self, run: &Run) {
+        let Packed { log, from, to, object } = run.packed;
+        if self.state.logs.get(&log).is_none_or(|state| state.head().seq < to) {
+            return;
+        }
+        let (space, batch) = (self.id, self.gathering.batch_mut());
+        batch.put(&PACKS, &(space, log, to), &(from, object));
+        batch.put(&FREEING, &(space, log, to), &Timestamp::default());
+        let Some(tail) = self.state.tails.get(&log).copied().filter(|tail| tail.from == from) else { return };
+        match tail.behind(run.entries, run.bytes) {
+            Some(left) => {
+                batch.put(&TAILS, &(space, log), &left);
+                self.state.tails.insert(log, left);
+            }
+            None => {
+                batch.delete(&TAILS, &(space, log));
+                self.state.tails.remove(&log);
+            }
+        }
+    }
+
+    /// Forgets the entries of a run; the answer comes once that is durable.
+    pub(super) fn free(&mut self, run: &Run, reply: Reply<()>) {
+        if self.relay.is_some() {
+            drop(reply.send(Err(Error::NoReplica)));
+            return;
+        }
+        let Packed { log, from, to, .. } = run.packed;
+        let (space, batch) = (self.id, self.gathering.batch_mut());
+        batch.delete_span(&ENTRIES, &Span::range((log, first_freed(from))..=(log, to)));
+        batch.delete(&FREEING, &(space, log, to));
+        let minus = |amount: u64| i64::try_from(amount).map_or(i64::MIN, |amount| -amount);
+        account(batch, &space, Account::Entries, minus(run.entries));
+        account(batch, &space, Account::EntryBytes, minus(run.bytes));
+        let usage = &mut self.state.usage;
+        usage.entries = usage.entries.saturating_sub(run.entries);
+        usage.entry_bytes = usage.entry_bytes.saturating_sub(run.bytes);
+        self.gathering.waiters.push(Waiter::Settle(reply));
+    }
+
+    /// An entry is kept from now on. Without its membership a space cannot be opened: that is not packed.
+    pub(super) fn grow_tail(&mut self, log: LogId, seq: u64, bytes: usize) {
+        let is_membership = |state: &LogState| state.open().channel == self.state.membership.channel();
+        if self.state.logs.get(&log).is_some_and(is_membership) {
+            return;
+        }
+        let now = self.context.clock.now();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let tail = self.state.tails.entry(log).or_insert_with(|| cosmic_custody::Tail::new(seq, now));
+        tail.grow(bytes, now);
+    }
+}
