@@ -23,7 +23,9 @@ demo: build ## two devices, one bootstrap node, six supernodes, a file that surv
 up: build ## keep a small network running to play with
 	$(BIN)/cosmic-loadtest up $(ARGS)
 
-test: build ## all tests, with the real binaries
+# One build with the features tests and binaries ask for together: two builds would compile half the world twice.
+test: prepare ## all tests, with the real binaries
+	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace
 
 rules: prepare ## the tests of the pure crates, in seconds
