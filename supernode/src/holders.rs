@@ -1,6 +1,6 @@
 //! Who can hold what now: the ring table and the standing of its members, made once per change of the ring.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use cosmic_common::id::{Hash, ObjectId, PeerId};
 use cosmic_custody::{Assignment, Sources, Standing, assign, codec};
@@ -80,11 +80,13 @@ impl Holders {
         self.standing.contains(peer)
     }
 
-    /// Who shall keep the shards of `object` if it is coded now. None while nobody is in the ring.
+    /// Who shall keep the shards of `object` if it is coded now: those who are not `distrusted`, where there are enough of
+    /// them. None while nobody is in the ring.
     #[must_use]
-    pub fn plan(&self, object: &ObjectId) -> Option<Plan> {
+    pub fn plan(&self, object: &ObjectId, distrusted: &BTreeSet<PeerId>) -> Option<Plan> {
         let codec = codec(&self.table).ok()?;
-        let walk = self.table.holders(object, self.table.len());
+        let mut walk = self.table.holders(object, self.table.len());
+        walk.sort_by_key(|peer| distrusted.contains(peer));
         let shards = assign(&walk, codec);
         let stand_ins = walk.get(shards.len()..).unwrap_or_default().to_vec();
         let keepers = self.table.replicas(self.table.partition_of(object.as_bytes())).collect();

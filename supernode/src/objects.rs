@@ -186,7 +186,7 @@ impl Objects {
     /// [`Error::NoRing`].
     pub async fn whereabouts(&self, object: ObjectId) -> Result<Whereabouts, Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
-        let plan = holders.plan(&object).ok_or(Error::NoRing)?;
+        let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
         let planned = plan.shards.iter().map(|shard| shard.holder);
         let found = self.which(object, planned.collect()).await;
         if !found.manifest.is_empty() {

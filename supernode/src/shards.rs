@@ -22,7 +22,11 @@ use cosmic_custody::{
 };
 use cosmic_erasure::Manifest;
 
-use crate::{context::Context, holders::Latest, quota::Quotas};
+use crate::{
+    context::Context,
+    holders::{Latest, Plan},
+    quota::Quotas,
+};
 
 mod keeper;
 mod metrics;
@@ -138,6 +142,7 @@ struct Inner {
     holders: Latest,
     metrics: Metrics,
     silent: RwLock<BTreeSet<PeerId>>,
+    distrusted: RwLock<BTreeSet<PeerId>>,
 }
 
 /// A shard on its way to a holder.
@@ -170,6 +175,7 @@ impl Shards {
             holders,
             metrics,
             silent: RwLock::default(),
+            distrusted: RwLock::default(),
         }))
     }
 
@@ -207,6 +213,18 @@ impl Shards {
     /// These are the members that are silent, by those who watch them.
     pub fn set_silent(&self, silent: BTreeSet<PeerId>) {
         *self.0.silent.write().unwrap_or_else(PoisonError::into_inner) = silent;
+    }
+
+    /// These are the members that lost too much of what they signed for, by those who audit them.
+    pub fn set_distrusted(&self, distrusted: BTreeSet<PeerId>) {
+        *self.0.distrusted.write().unwrap_or_else(PoisonError::into_inner) = distrusted;
+    }
+
+    /// Who shall keep the shards of `object` if it is coded now. None while nobody is in the ring.
+    #[must_use]
+    pub fn plan(&self, object: &ObjectId) -> Option<Plan> {
+        let distrusted = self.0.distrusted.read().unwrap_or_else(PoisonError::into_inner);
+        self.0.holders.borrow().plan(object, &distrusted)
     }
 
     /// Lets a holder keep a shard; its signed receipt.

@@ -1,5 +1,8 @@
 //! What an operator sees of audits: how many, of whom, and what was found.
 
+use std::collections::BTreeSet;
+
+use cosmic_common::id::PeerId;
 use cosmic_custody::audit::evidence::Finding;
 use serde_json::{Value, json};
 
@@ -58,16 +61,21 @@ impl Audits {
         })
     }
 
-    /// Sets the gauges.
+    /// Sets the gauges, and says who is passed over by new writes.
     pub(super) fn count(&self) {
         let now = self.0.context.clock.now();
         let ring = self.0.context.ring_view();
         let docket = self.docket();
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let distrusted =
-            ring.members.active().filter(|member| !docket.repute(&member.peer).is_trusted(now)).count();
+        let distrusted: BTreeSet<PeerId> = ring
+            .members
+            .active()
+            .map(|member| member.peer)
+            .filter(|peer| !docket.repute(peer).is_trusted(now))
+            .collect();
         self.0.metrics.cases.set(number(docket.cases().count()));
-        self.0.metrics.holders_distrusted.set(number(distrusted));
+        self.0.metrics.holders_distrusted.set(number(distrusted.len()));
+        self.0.shards.set_distrusted(distrusted);
     }
 }
 

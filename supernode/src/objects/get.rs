@@ -118,7 +118,7 @@ impl Objects {
         let holders = Arc::clone(&shards.holders().borrow());
         let codec = match &hunt.manifest {
             Some((manifest, _bytes)) => manifest.codec(),
-            None => holders.plan(&hunt.object).ok_or(Error::NoRing)?.codec,
+            None => shards.plan(&hunt.object).ok_or(Error::NoRing)?.codec,
         };
         hunt.begin(codec);
         let lied = |peer: &PeerId| hunt.wrong.iter().any(|(holder, _index)| holder == peer);

@@ -127,7 +127,7 @@ impl Objects {
     /// # Errors
     /// [`Error::NoRing`], or that the space has no room for its shard here.
     pub fn prepare(&self, space: SpaceId, object: ObjectId, length: usize) -> Result<Vec<u8>, Error> {
-        let plan = self.0.shards.holders().borrow().plan(&object).ok_or(Error::NoRing)?;
+        let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
         if plan.shards.iter().any(|shard| shard.holder == self.0.me) {
             self.0.shards.keeper().has_room(space, plan.codec.shard_bytes(length))?;
         }
@@ -195,7 +195,7 @@ impl Objects {
         bytes: Vec<u8>,
     ) -> Result<(Arc<Coded>, Placed), Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
-        let plan = holders.plan(&object).ok_or(Error::NoRing)?;
+        let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
         let coder = self.coder(object, plan.codec)?;
         let encoded = code(coder, object, bytes).await?;
         let placed = Placed {

@@ -221,7 +221,7 @@ impl Server {
     async fn is_placed(&self, object: ObjectId) -> bool {
         let shards = &self.objects.0.shards;
         let holders = Arc::clone(&shards.holders().borrow());
-        let Some(plan) = holders.plan(&object) else { return false };
+        let Some(plan) = shards.plan(&object) else { return false };
         for keeper in plan.keepers {
             if let Ok(Some(placement)) = shards.placement(keeper, object).await {
                 let members = placement.holders.values().filter(|holding| holders.contains(&holding.peer));

@@ -29,7 +29,7 @@ fn object(seed: u8) -> (ObjectId, Vec<u8>) {
 
 /// The gateway, a holder that is not the gateway, and the one who steps in for him.
 fn parts<'a>(world: &'a World, object: &ObjectId) -> (&'a Supernode, &'a Supernode, &'a Supernode) {
-    let plan = world.holders.borrow().plan(object).unwrap();
+    let plan = world.supernodes[0].services.shards.plan(object).unwrap();
     let find = |peer: PeerId| world.supernodes.iter().find(|node| node.peer() == peer).unwrap();
     (find(plan.shards[0].holder), find(plan.shards[1].holder), find(plan.stand_ins[0]))
 }
