@@ -16,6 +16,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 mod schema;
+/// Our tables, with nothing in them.
+#[cfg(test)]
+pub(crate) fn empty() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::prepare(Path::new("memory"), &mut connection).unwrap();
+    connection
+}
+
 #[cfg(test)]
 mod tests;
 

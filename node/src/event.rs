@@ -37,6 +37,11 @@ pub enum Event {
         /// The space.
         space: SpaceId,
     },
+    /// Somebody waits until entries lie in a pack.
+    Wanted {
+        /// The space.
+        space: SpaceId,
+    },
     /// Chunks wait for their upload.
     Upload {
         /// The space.

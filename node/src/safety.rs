@@ -1,8 +1,11 @@
 //! How safe everything is: receipts kept, counted by the rules of custody, and asked for by apps that wait.
 
+pub mod packs;
+
 use std::{
     collections::BTreeMap,
     fmt,
+    ops::RangeInclusive,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -74,6 +77,22 @@ impl Signed {
     }
 }
 
+/// How safe entries of one log are: by the replicas that have them, and by the packs they lie in.
+#[derive(Debug, Default)]
+pub struct Reach {
+    replicas: LogReach,
+    runs: Vec<packs::Run>,
+}
+
+impl Reach {
+    /// The level of the entry at `seq`.
+    #[must_use]
+    pub fn level(&self, seq: u64) -> Level {
+        let packed = self.runs.iter().filter(|(run, _)| run.contains(&seq)).map(|(_, level)| *level);
+        packed.max().unwrap_or(Level::Local).max(self.replicas.level(seq))
+    }
+}
+
 impl Safety {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,22 +145,29 @@ impl Safety {
         (self.state().replicas)(space)
     }
 
-    /// How far each level reaches in `log`.
+    /// How safe the entries `seqs` of `log` are.
     ///
     /// # Errors
     /// [`Error`] if the database refuses.
-    pub fn reach(&self, connection: &Connection, space: &SpaceId, log: &LogId) -> Result<LogReach, Error> {
+    pub fn reach(
+        &self,
+        connection: &Connection,
+        space: &SpaceId,
+        log: &LogId,
+        seqs: &RangeInclusive<u64>,
+    ) -> Result<Reach, Error> {
+        let runs = packs::runs(self, connection, log, seqs)?;
         let state = self.state();
         let duty = Duty { current: (state.replicas)(space), earlier: Vec::new() };
-        let Some(custody) = state.logs.get(log) else { return Ok(LogReach::default()) };
+        let Some(custody) = state.logs.get(log) else { return Ok(Reach { runs, ..Reach::default() }) };
         let failed = std::cell::Cell::new(None);
-        let reach = custody.reach(&duty, &state.standing, |head| {
+        let replicas = custody.reach(&duty, &state.standing, |head| {
             is_ours(connection, log, head).unwrap_or_else(|error| {
                 failed.set(Some(error));
                 false
             })
         });
-        failed.take().map_or(Ok(reach), Err)
+        failed.take().map_or(Ok(Reach { replicas, runs }), Err)
     }
 
     /// The level of the entry at `seq` of `log`.
@@ -154,7 +180,7 @@ impl Safety {
         space: &SpaceId,
         (log, seq): (&LogId, u64),
     ) -> Result<Level, Error> {
-        Ok(self.reach(connection, space, log)?.level(seq))
+        Ok(self.reach(connection, space, log, &(seq..=seq))?.level(seq))
     }
 
     /// Logs of this device in `space` whose last entry is not known to be on a quorum of replicas; as many as can be asked

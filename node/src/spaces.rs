@@ -199,15 +199,28 @@ impl Core {
         let of_objects = "(SELECT object FROM objects WHERE space = ?1)";
         for statement in [
             format!("DELETE FROM entries WHERE log IN {of_logs}"),
+            format!(
+                "DELETE FROM shard_receipts WHERE object IN (SELECT object FROM packs WHERE log IN {of_logs})"
+            ),
+            format!("DELETE FROM packs WHERE log IN {of_logs}"),
             format!("DELETE FROM receipts WHERE log IN {of_logs}"),
             format!("DELETE FROM forks WHERE log IN {of_logs}"),
             format!("DELETE FROM shard_receipts WHERE object IN {of_objects}"),
         ] {
             connection.execute(&statement, [id.as_bytes()])?;
         }
-        for table in
-            ["logs", "pending", "documents", "events", "files", "objects", "channels", "epochs", "spaces"]
-        {
+        for table in [
+            "logs",
+            "wanted",
+            "pending",
+            "documents",
+            "events",
+            "files",
+            "objects",
+            "channels",
+            "epochs",
+            "spaces",
+        ] {
             connection.execute(&format!("DELETE FROM {table} WHERE space = ?1"), [id.as_bytes()])?;
         }
         self.forget(id);

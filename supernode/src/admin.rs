@@ -18,7 +18,7 @@ use cosmic_runtime::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{care::Care, context::Context, home::Home, quota::Quotas, scrub::Scrub};
+use crate::{care::Care, context::Context, home::Home, packs::Packs, quota::Quotas, scrub::Scrub};
 
 mod backup;
 mod care;
@@ -45,6 +45,8 @@ pub struct Door {
     pub membership: cosmic_membership::Handle,
     /// Where a new member record is kept.
     pub home: Arc<Home>,
+    /// Who packs entries.
+    pub packs: Packs,
     /// Who reads everything again.
     pub scrub: Scrub,
 }
@@ -70,6 +72,7 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/peers", get(peers))
         .route("/api/v1/ring", get(ring))
         .route("/api/v1/care/audit", get(care::audits))
+        .route("/api/v1/packs", get(packs))
         .route("/api/v1/care/repair", get(care::show))
         .route("/api/v1/care/repair/pause", post(care::pause))
         .route("/api/v1/care/repair/resume", post(care::resume))
@@ -172,6 +175,10 @@ async fn usage(State(door): State<Door>) -> Result<Json<Value>, Refused> {
         "total": total,
         "spaces": spaces.iter().map(line).collect::<Vec<_>>(),
     })))
+}
+
+async fn packs(State(door): State<Door>) -> Result<Json<Value>, Refused> {
+    Ok(Json(door.packs.status().await.map_err(Refused::failed)?))
 }
 
 fn space_id(text: &str) -> Result<SpaceId, Refused> {

@@ -17,6 +17,7 @@ use crate::{config, home, home::Home, key_file, start};
 
 mod audit;
 mod operator;
+mod packs;
 mod repair;
 
 const HOUSE: House = House { program: home::PROGRAM, noun: "supernode", home: data_dir::Home::Service };
@@ -55,6 +56,9 @@ enum Command {
     /// Audits: whether others can prove that they have what they signed for
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Packs: entries coded into shards, so that replicas need not keep them
+    #[command(subcommand)]
+    Packs(packs::Command),
     /// Repairs of what lost supernodes kept
     #[command(subcommand)]
     Repair(repair::Command),
@@ -214,6 +218,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
         Command::Quota(command) => quota(command, &running()?, output)?,
         Command::Audit(command) => audit::carry_out(&command, &running()?, output)?,
+        Command::Packs(command) => packs::carry_out(&command, &running()?, output)?,
         Command::Repair(command) => repair::carry_out(command, &running()?, output)?,
         Command::Dump { out } => dump(&running()?, &out, output)?,
         Command::Scrub(command) => scrub(&command, &running()?, output)?,

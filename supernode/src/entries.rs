@@ -26,7 +26,7 @@ pub fn start(
     let spaces = Spaces::new(context, replicas, reader);
     let packs = Packs::new(spaces.clone(), objects.clone(), config, metrics);
     server::start(&spaces, &packs)?;
-    gateway::start(&spaces)?;
+    gateway::start(&spaces, &packs)?;
     let rounds = spaces.clone();
     spaces.context().tasks.spawn("anti-entropy", |stop| rounds::run(rounds, stop));
     Ok((spaces, packs))

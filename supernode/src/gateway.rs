@@ -7,6 +7,7 @@
 
 mod driver;
 mod opening;
+mod reading;
 
 use cosmic_common::protocol;
 use cosmic_common::record::Record as _;
@@ -19,27 +20,27 @@ use cosmic_runtime::shutdown::Shutdown;
 use tracing::debug;
 
 use self::{driver::Driver, opening::open};
-use crate::{metrics::Why, spaces::Spaces};
+use crate::{metrics::Why, packs::Packs, spaces::Spaces};
 
 /// Takes over the streams of `/cosmic/space/1`.
 ///
 /// # Errors
 /// If somebody takes them already.
-pub fn start(spaces: &Spaces) -> Result<(), cosmic_net::Error> {
+pub fn start(spaces: &Spaces, packs: &Packs) -> Result<(), cosmic_net::Error> {
     let incoming = spaces.context().net.accept(protocol::SPACE)?;
-    let spaces = spaces.clone();
-    spaces.context().tasks.clone().spawn("gateway", |stop| serve(spaces, incoming, stop));
+    let (spaces, packs) = (spaces.clone(), packs.clone());
+    spaces.context().tasks.clone().spawn("gateway", |stop| serve(spaces, packs, incoming, stop));
     Ok(())
 }
 
-async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
+async fn serve(spaces: Spaces, packs: Packs, mut incoming: Incoming, stop: Shutdown) {
     let max = spaces.context().limits.sessions_max;
     let sessions = spaces.context().tasks.group("sessions", max);
     let refusals = spaces.context().tasks.group("refused sessions", max);
     while let Some(Some(stream)) = stop.unless(incoming.next()).await {
         if sessions.len() < max {
-            let spaces = spaces.clone();
-            if sessions.spawn(|stop| session(spaces, stream, stop)).is_err() {
+            let (spaces, packs) = (spaces.clone(), packs.clone());
+            if sessions.spawn(|stop| session(spaces, packs, stream, stop)).is_err() {
                 debug!("a stream was dropped because sessions end");
             }
         } else {
@@ -54,13 +55,13 @@ async fn serve(spaces: Spaces, mut incoming: Incoming, stop: Shutdown) {
     }
 }
 
-async fn session(spaces: Spaces, mut stream: Stream, stop: Shutdown) {
+async fn session(spaces: Spaces, packs: Packs, mut stream: Stream, stop: Shutdown) {
     let peer = stream.peer();
     let context = spaces.context().clone();
     match stop.unless(open(&spaces, &mut stream)).await {
         Some(Ok(opened)) => {
             context.metrics.sessions.inc();
-            let driver = Driver::new(&spaces, opened, stream);
+            let driver = Driver::new(&spaces, packs, opened, stream);
             if let Err(error) = driver.run(stop).await {
                 debug!(peer = %peer.short(), "a session ended: {error}");
             }

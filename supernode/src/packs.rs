@@ -13,7 +13,9 @@ mod metrics;
 mod notes;
 mod packer;
 mod reader;
+mod status;
 mod tails;
+mod wanted;
 
 use std::{fmt, sync::Arc};
 

@@ -183,8 +183,8 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     });
     let services = Services::start(&context, holders, &config, &registry)?;
     let scrub = start_scrub(&context, &services, &config, &registry)?;
-    let (quotas, care) = (services.quotas.clone(), services.care.clone());
-    let door = Door { context, quotas, care, membership, home: Arc::clone(&home), scrub };
+    let (quotas, care, packs) = (services.quotas.clone(), services.care.clone(), services.packs.clone());
+    let door = Door { context, quotas, care, packs, membership, home: Arc::clone(&home), scrub };
     let admin = Admin::new(&config.admin, health.clone(), registry);
     http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
     health.set_ready(true);

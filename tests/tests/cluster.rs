@@ -15,6 +15,7 @@ mod cluster {
     mod mistakes;
     mod notes;
     mod openapi;
+    mod packs;
     mod promises;
     mod scrub;
     mod tampering;

@@ -8,18 +8,20 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use cosmic_common::id::{SpaceId, base32};
+use cosmic_common::id::{LogId, SpaceId, base32};
 use cosmic_custody::level::Level;
 use cosmic_runtime::random;
 use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Value, json};
 
-use super::durability;
+use super::durability::{self, Newest};
 use crate::{
     documents::store::{Change, Place, Stored},
     error::Error,
+    event::Event,
     node::Node,
+    safety::packs,
 };
 
 /// Documents of a page if the app does not say.
@@ -175,16 +177,31 @@ async fn wait_for(
     let patience = Duration::from_millis(wait.timeout_ms.unwrap_or(PATIENCE_MS));
     let mut events = node.context.events.subscribe();
     let reached = node.clock().timeout(patience, async {
+        let mut asked = None;
         loop {
-            let level = durability::document_level(node, space, collection, id).await?;
-            // A log has no shards: its strongest level is `replicated`, which satisfies `durable` here.
-            if level >= wanted.min(Level::Replicated) {
+            let Newest { level, entry } = durability::document_level(node, space, collection, id).await?;
+            if level >= wanted {
                 return Ok(level);
+            }
+            if wanted > Level::Replicated && asked != entry {
+                ask_for_pack(node, space, entry).await?;
+                asked = entry;
             }
             drop(events.recv().await);
         }
     });
     reached.await.unwrap_or(Err(Error::NotSafeYet))
+}
+
+/// Replicas are not asked to pack before somebody waits for it, or their rules say so.
+async fn ask_for_pack(node: &Node, space: SpaceId, entry: Option<(LogId, u64)>) -> Result<(), Error> {
+    let Some((log, seq)) = entry else { return Ok(()) };
+    node.write(move |core, connection| {
+        packs::want(connection, &space, &log, seq)?;
+        core.tell(Event::Wanted { space });
+        Ok(())
+    })
+    .await
 }
 
 fn expected(headers: &HeaderMap) -> Option<String> {

@@ -7,32 +7,37 @@ use axum::{
     extract::{Path, State},
 };
 use cosmic_common::id::{LogId, ObjectId, SpaceId};
-use cosmic_custody::{count::log::LogReach, level::Level};
+use cosmic_custody::level::Level;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 
-use crate::{error::Error, files::rows, node::Node};
+use crate::{error::Error, files::rows, node::Node, safety::Reach};
 
 pub(super) async fn of_document(
     State(node): State<Node>,
     Path((space, collection, id)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, Error> {
     let space = node.find_space(&space).await?;
-    let level = document_level(&node, space, &collection, &id).await?;
-    Ok(Json(json!({"level": level.name(), "replicas": names(&node, &space)})))
+    let level = document_level(&node, space, &collection, &id).await?.level;
+    Ok(Json(json!({"level": level.name(), "survives": level.survives(), "replicas": names(&node, &space)})))
 }
 
 fn names(node: &Node, space: &SpaceId) -> Vec<String> {
     node.safety.replicas(space).iter().map(ToString::to_string).collect()
 }
 
-/// The level of the newest change of a document.
+/// How safe the newest change of a document is, and where it stands once it is sealed.
+pub(super) struct Newest {
+    pub(super) level: Level,
+    pub(super) entry: Option<(LogId, u64)>,
+}
+
 pub(super) async fn document_level(
     node: &Node,
     space: SpaceId,
     collection: &str,
     id: &str,
-) -> Result<Level, Error> {
+) -> Result<Newest, Error> {
     let (asking, collection, id) = (node.clone(), collection.to_owned(), id.to_owned());
     node.read(move |connection| {
         let row: Option<(Option<Vec<u8>>, Option<u64>)> = connection
@@ -44,9 +49,11 @@ pub(super) async fn document_level(
         match row {
             None => Err(Error::NoDocument { collection, document: id }),
             Some((Some(log), Some(seq))) => {
-                asking.safety.level(connection, &space, (&LogId::try_from(log.as_slice())?, seq))
+                let log = LogId::try_from(log.as_slice())?;
+                let level = asking.safety.level(connection, &space, (&log, seq))?;
+                Ok(Newest { level, entry: Some((log, seq)) })
             }
-            Some(_pending) => Ok(Level::Local),
+            Some(_pending) => Ok(Newest { level: Level::Local, entry: None }),
         }
     })
     .await
@@ -65,8 +72,6 @@ pub(super) async fn of_file(
 pub(super) fn file(node: &Node, connection: &Connection, space: SpaceId, name: &str) -> Result<Value, Error> {
     let row = rows::find(connection, &space, name)?;
     let entry = node.safety.level(connection, &space, (&LogId::try_from(row.log.as_slice())?, row.seq))?;
-    // An entry is replicated at best; that is as safe as entries get, and keeps no file from being durable.
-    let entry = if entry >= Level::Replicated { Level::Durable { survives: u8::MAX } } else { entry };
     let mut levels = vec![entry];
     let (mut bytes_durable, mut holders) = (0, BTreeMap::new());
     for chunk in &row.body.chunks {
@@ -79,9 +84,8 @@ pub(super) fn file(node: &Node, connection: &Connection, space: SpaceId, name: &
         levels.push(level);
     }
     let level = Level::weakest(levels).unwrap_or(Level::Local);
-    let survives = level.survives().filter(|_| !row.body.chunks.is_empty());
     Ok(json!({
-        "level": level.name(), "survives": survives, "bytes": row.body.bytes, "bytes_durable": bytes_durable,
+        "level": level.name(), "survives": level.survives(), "bytes": row.body.bytes, "bytes_durable": bytes_durable,
         "chunks": row.body.chunks.len(), "shards_by_holder": holders,
     }))
 }
@@ -109,11 +113,13 @@ pub(super) async fn of_space(
     node.read(move |connection| summary(&asking, connection, space).map(Json)).await
 }
 
+/// The names of all levels, the weakest first.
+const LEVELS: [&str; 4] = ["local", "accepted", "replicated", "durable"];
+
 /// How many documents of a space are how safe.
 pub(super) fn summary(node: &Node, connection: &Connection, space: SpaceId) -> Result<Value, Error> {
-    let mut counts: BTreeMap<&str, u64> =
-        ["local", "accepted", "replicated"].into_iter().map(|name| (name, 0)).collect();
-    let mut reaches: BTreeMap<Vec<u8>, LogReach> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, u64> = LEVELS.into_iter().map(|name| (name, 0)).collect();
+    let mut reaches: BTreeMap<Vec<u8>, Reach> = BTreeMap::new();
     let mut statement = connection.prepare_cached(
         "SELECT log, seq, count(*) FROM documents WHERE space = ?1 AND json IS NOT NULL GROUP BY log, seq",
     )?;
@@ -123,8 +129,8 @@ pub(super) fn summary(node: &Node, connection: &Connection, space: SpaceId) -> R
         let level = match (log, seq) {
             (Some(log), Some(seq)) => {
                 if !reaches.contains_key(&log) {
-                    let reach = node.safety.reach(connection, &space, &LogId::try_from(log.as_slice())?)?;
-                    reaches.insert(log.clone(), reach);
+                    let of = LogId::try_from(log.as_slice())?;
+                    reaches.insert(log.clone(), node.safety.reach(connection, &space, &of, &(0..=u64::MAX))?);
                 }
                 reaches.get(&log).map_or(Level::Local, |reach| reach.level(seq))
             }
@@ -132,6 +138,6 @@ pub(super) fn summary(node: &Node, connection: &Connection, space: SpaceId) -> R
         };
         *counts.entry(level.name()).or_default() += count;
     }
-    let weakest = ["local", "accepted", "replicated"].into_iter().find(|name| counts.get(name) > Some(&0));
-    Ok(json!({"documents": counts, "level": weakest.unwrap_or("replicated")}))
+    let weakest = LEVELS.into_iter().find(|name| counts.get(name) > Some(&0));
+    Ok(json!({"documents": counts, "level": weakest.unwrap_or("durable")}))
 }

@@ -116,7 +116,10 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Resul
         Command::Watch { space } => watch(client, &space, out),
         Command::Durability { which } => {
             let answer = client.get(&format!("{}/durability", which.path()))?;
-            out.show(&answer, |answer| cell(answer.get("level")))
+            out.show(&answer, |answer| match answer.get("survives").and_then(Value::as_u64) {
+                Some(survives) => format!("{}, survives {survives}", cell(answer.get("level"))),
+                None => cell(answer.get("level")),
+            })
         }
     }
 }

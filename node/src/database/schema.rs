@@ -11,9 +11,12 @@ use super::Error;
 /// `PRAGMA application_id` of our files: "COSM".
 const APPLICATION_ID: i64 = 0x434f_534d;
 /// The format this build writes; `PRAGMA user_version` holds it.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = STEPS.len() as i64;
 
-const TABLES: &str = "
+/// What makes each format of the one before it. A step that was released never changes.
+pub(super) const STEPS: [&str; 2] = [FIRST, PACKS];
+
+const FIRST: &str = "
     -- one value each: incarnation, fingerprint of the data directory
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
@@ -83,20 +86,36 @@ const TABLES: &str = "
     CREATE TABLE idempotency (key TEXT PRIMARY KEY, answer TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
-/// Creates the tables in a new file, accepts ours, refuses everything else.
+const PACKS: &str = "
+    -- packs that entries of logs lie in, first and last included; their receipts are in shard_receipts
+    CREATE TABLE packs (
+        log BLOB NOT NULL, last INTEGER NOT NULL, first INTEGER NOT NULL, object BLOB NOT NULL, manifest BLOB NOT NULL,
+        PRIMARY KEY (log, last)
+    ) WITHOUT ROWID;
+    -- the last entry of a log that somebody waits for to lie in a pack
+    CREATE TABLE wanted (log BLOB PRIMARY KEY, space BLOB NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX wanted_by_space ON wanted (space);
+";
+
+/// Creates the tables in a new file, brings an older one up to date, accepts ours, refuses everything else.
 pub(super) fn prepare(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     let (application, found) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (application, found, tables) {
-        (0, 0, 0) => create(path, connection),
-        (APPLICATION_ID, FORMAT, _) => Ok(()),
-        (APPLICATION_ID, _, _) => Err(Error::Newer { path: path.to_owned(), found, known: FORMAT }),
-        _ => Err(Error::Foreign { path: path.to_owned() }),
+    let known = match (application, found, tables) {
+        (0, 0, 0) => 0,
+        (APPLICATION_ID, 1..=FORMAT, _) => usize::try_from(found).unwrap_or_default(),
+        (APPLICATION_ID, _, _) => return Err(Error::Newer { path: path.to_owned(), found, known: FORMAT }),
+        _ => return Err(Error::Foreign { path: path.to_owned() }),
+    };
+    match STEPS.get(known..) {
+        None | Some([]) => Ok(()),
+        Some(steps) => take(path, connection, steps),
     }
 }
 
-fn create(path: &Path, connection: &mut Connection) -> Result<(), Error> {
+/// Takes these steps, all or none.
+fn take(path: &Path, connection: &mut Connection, steps: &[&str]) -> Result<(), Error> {
     let full_or = |source: rusqlite::Error| {
         if super::is_full(&source) {
             Error::Full { path: path.to_owned(), source }
@@ -107,7 +126,8 @@ fn create(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     let transaction = connection.transaction().map_err(full_or)?;
     transaction
         .execute_batch(&format!(
-            "{TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
+            "{} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};",
+            steps.concat()
         ))
         .map_err(full_or)?;
     transaction.commit().map_err(full_or)

@@ -115,7 +115,7 @@ async fn newer_and_foreign_files_are_refused_with_a_sentence() {
     drop(connection);
     assert!(matches!(
         Database::open(&newer, Counted::default()),
-        Err(Error::Newer { found: 2, known: 1, .. })
+        Err(Error::Newer { found: 3, known: 2, .. })
     ));
 
     let foreign = directory.path().join("foreign.db");
@@ -127,17 +127,44 @@ async fn newer_and_foreign_files_are_refused_with_a_sentence() {
     assert!(matches!(Database::open(&text, Counted::default()), Err(Error::Foreign { .. })));
 }
 
-#[test]
-fn the_schema_of_format_1_never_changes() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut connection = Connection::open(directory.path().join("node.db")).unwrap();
-    schema::prepare(directory.path(), &mut connection).unwrap();
+fn schema_of(connection: &Connection) -> String {
     let mut statement = connection
         .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, name")
         .unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let words = |sql: String| sql.split_whitespace().collect::<Vec<_>>().join(" ") + ";\n";
-    let found: String = rows.map(|sql| words(sql.unwrap())).collect();
-    let golden = include_str!("../../golden/node-db.v1.sql");
-    assert_eq!(found, golden, "another schema is another format");
+    rows.map(|sql| words(sql.unwrap())).collect()
+}
+
+const GOLDEN: [&str; 2] =
+    [include_str!("../../golden/node-db.v1.sql"), include_str!("../../golden/node-db.v2.sql")];
+
+#[test]
+fn no_format_ever_changes() {
+    for (format, golden) in (1..).zip(GOLDEN) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&schema::STEPS[..format].concat()).unwrap();
+        assert_eq!(schema_of(&connection), golden, "another schema is another format");
+    }
+}
+
+#[test]
+fn a_file_of_an_earlier_format_is_brought_up_to_date_with_all_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(schema::STEPS[0]).unwrap();
+    connection.execute_batch("PRAGMA application_id = 0x434f534d; PRAGMA user_version = 1;").unwrap();
+    connection.execute("INSERT INTO meta VALUES ('kept', x'01')", []).unwrap();
+    drop(connection);
+    for _again in 0..2 {
+        let mut connection = Connection::open(&path).unwrap();
+        schema::prepare(&path, &mut connection).unwrap();
+        assert_eq!(schema_of(&connection), GOLDEN[1]);
+        let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, FORMAT);
+        let kept: Vec<u8> =
+            connection.query_row("SELECT value FROM meta WHERE key = 'kept'", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, [1]);
+    }
 }

@@ -15,6 +15,7 @@ use crate::{
     documents::store::check_name,
     error::Error,
     event::{ChangeKind, Event},
+    safety::packs,
 };
 
 /// A file as it stands.
@@ -78,6 +79,11 @@ impl Core {
             insert.execute(params![chunk.reference.object.as_bytes(), id.as_bytes(), chunk.sealed_bytes])?;
         }
         apply(self, connection, id, &entry, body)?;
+        if !body.removed {
+            // A file is as safe as the entry that says where its chunks are.
+            packs::want(connection, id, &entry.core().log, entry.core().seq)?;
+            self.tell(Event::Wanted { space: *id });
+        }
         self.tell(Event::Upload { space: *id });
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! The driver of a session: frames, stored entries, local writes and timers go in; what the machine asks is done.
 
+mod packing;
+mod reading;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::{
-    id::{EntryId, LogId, SpaceId},
+    id::{LogId, SpaceId},
     record::Record as _,
     time::Timestamp,
 };
@@ -15,18 +18,18 @@ use cosmic_runtime::{
 };
 use cosmic_sync::{
     config::Config,
-    door::{Aside, End, Growth, Input, Outcome, Output, Place, Range, Report, StoreFailure, Ticket, Timer},
-    message::{Frame, Message, Run},
+    door::{Aside, End, Growth, Input, Outcome, Output, Report, StoreFailure, Ticket, Timer},
+    message::{Message, Run},
     session::Session,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{
     broadcast::{self, error::RecvError},
     watch,
 };
 
+use self::reading::{load, name_places};
 use super::{
-    flight::{Asking, Flight},
+    flight::{Asking, Flight, Wanting},
     opening::Opened,
 };
 use crate::{
@@ -51,6 +54,8 @@ struct Driver {
     flight: Flight,
     /// Receipts that did not come are asked for again.
     asking: Asking,
+    /// Packs that somebody waits for are asked for.
+    wanting: Wanting,
     /// Present if the peer is a gateway: it signs receipts and keeps objects.
     gateway: Option<GatewaySession>,
     end: Option<End>,
@@ -93,6 +98,7 @@ pub async fn drive(
         stored_here: told,
         flight,
         asking: Asking::default(),
+        wanting: Wanting::default(),
         gateway,
         end: None,
     };
@@ -101,6 +107,7 @@ pub async fn drive(
         driver.note_in_flight();
         // Receipts may have been lost with the gateway that should have passed them on.
         driver.asking.begin(node.clock().monotonic());
+        driver.wanting.begin(node.clock().monotonic());
     } else {
         node.sessions.met(space, partner.gateway, partner.session);
     }
@@ -144,6 +151,10 @@ impl Driver {
                 }
                 () = due(&clock, self.asking.at()) => {
                     self.ask_for_receipts().await?;
+                    Vec::new()
+                }
+                () = due(&clock, self.wanting.at()) => {
+                    self.ask_for_packs().await?;
                     Vec::new()
                 }
             };
@@ -196,11 +207,16 @@ impl Driver {
                 self.receipts(receipts).await?;
                 Vec::new()
             }
+            Ok(SpaceFrame::Packed { packed, whereabouts }) if self.gateway.is_some() => {
+                self.packed(packed, whereabouts).await?;
+                Vec::new()
+            }
             Ok(SpaceFrame::Refused(refusal)) => {
                 tracing::info!(space = %self.space.short(), %refusal, "the peer ended the session");
                 vec![Input::PeerGone]
             }
-            Ok(SpaceFrame::Attest(_)) => Vec::new(),
+            // A device signs for nothing and packs nothing.
+            Ok(SpaceFrame::Attest(_) | SpaceFrame::Pack { .. }) => Vec::new(),
             Ok(_) | Err(_) => vec![Input::Malformed],
         })
     }
@@ -216,6 +232,10 @@ impl Driver {
                     self.note_in_flight();
                 }
                 vec![Input::Grown(Growth { channel, log, head, frames })]
+            }
+            Ok(Event::Wanted { space }) if space == self.space && self.gateway.is_some() => {
+                self.wanting.begin(self.node.clock().monotonic());
+                Vec::new()
             }
             Ok(_) => Vec::new(),
             // Too far behind to be told each growth (a new session compares everything), or at the end.
@@ -353,6 +373,7 @@ impl Driver {
                 self.flight.arrived(log, head.seq);
             }
         }
+        self.wanting.safer(self.node.clock().monotonic());
         let (space, idle) = (self.space, self.note_in_flight());
         self.node
             .write(move |core, connection| {
@@ -419,31 +440,13 @@ impl Driver {
     }
 
     async fn ask(&mut self, logs: Vec<LogId>) {
-        if let Err(error) = self.sender.send(&SpaceFrame::Attest(logs).to_bytes()).await {
+        self.tell(&SpaceFrame::Attest(logs)).await;
+    }
+
+    async fn tell(&mut self, frame: &SpaceFrame) {
+        if let Err(error) = self.sender.send(&frame.to_bytes()).await {
             tracing::debug!(%error, "a session's stream broke");
             self.end = Some(End::Gone);
-        }
-    }
-}
-
-async fn load(node: &Node, ticket: Ticket, ranges: Vec<Range>, max_bytes: u64) -> Input {
-    let loaded = node.read(move |connection| load_ranges(connection, &ranges, max_bytes)).await;
-    match loaded {
-        Ok(frames) => Input::Loaded(ticket, frames),
-        Err(error) => {
-            tracing::error!(%error, "entries cannot be read");
-            Input::LoadFailed(ticket)
-        }
-    }
-}
-
-async fn name_places(node: &Node, ticket: Ticket, places: Vec<Place>) -> Input {
-    let ids = node.read(move |connection| identify(connection, &places)).await;
-    match ids {
-        Ok(ids) => Input::Identified(ticket, ids),
-        Err(error) => {
-            tracing::error!(%error, "entries cannot be named");
-            Input::LoadFailed(ticket)
         }
     }
 }
@@ -484,41 +487,4 @@ async fn own_logs(node: &Node, space: SpaceId) -> Result<Vec<(LogId, u64)>, Erro
         })
     })
     .await
-}
-
-fn load_ranges(connection: &Connection, ranges: &[Range], max_bytes: u64) -> Result<Vec<Vec<Frame>>, Error> {
-    let mut statement = connection
-        .prepare_cached("SELECT bytes FROM entries WHERE log = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq")?;
-    let (mut loaded, mut bytes) = (Vec::new(), 0u64);
-    for range in ranges {
-        let mut rows = statement.query(params![range.log.as_bytes(), range.from, range.to])?;
-        let mut frames: Vec<Frame> = Vec::new();
-        while let Some(row) = rows.next()? {
-            let entry = row.get_ref(0)?.as_blob()?;
-            bytes += entry.len() as u64;
-            let first_of_all = frames.is_empty() && loaded.is_empty();
-            if bytes > max_bytes && !first_of_all {
-                break;
-            }
-            frames.push(Frame::from(entry));
-        }
-        let complete = frames.len() as u64 == range.to.saturating_sub(range.from);
-        loaded.push(frames);
-        if !complete {
-            break;
-        }
-    }
-    Ok(loaded)
-}
-
-fn identify(connection: &Connection, places: &[Place]) -> Result<Vec<EntryId>, Error> {
-    let mut statement = connection.prepare_cached("SELECT id FROM entries WHERE log = ?1 AND seq = ?2")?;
-    places
-        .iter()
-        .map(|place| {
-            let id: Option<Vec<u8>> =
-                statement.query_row(params![place.log.as_bytes(), place.seq], |row| row.get(0)).optional()?;
-            Ok(EntryId::try_from(id.unwrap_or_default().as_slice())?)
-        })
-        .collect()
 }

@@ -128,6 +128,39 @@ impl Asking {
     }
 }
 
+/// When packs are asked for: at once when somebody wants one, again when its entries have become safe enough for a
+/// replica to pack them, and ever more rarely while no answer comes.
+#[derive(Debug, Default)]
+pub(super) struct Wanting {
+    asking: Asking,
+    early: bool,
+}
+
+impl Wanting {
+    /// Something is wanted, or may be.
+    pub(super) fn begin(&mut self, now: Monotonic) {
+        self.asking.begin(now);
+    }
+
+    /// Entries have become safer: those it was too early for may be ready.
+    pub(super) fn safer(&mut self, now: Monotonic) {
+        if self.early {
+            self.begin(now);
+        }
+    }
+
+    /// When to ask, if at all.
+    pub(super) const fn at(&self) -> Option<Monotonic> {
+        self.asking.at()
+    }
+
+    /// It was asked; `none` if there was nothing to ask for now, `early` if it was too early for something.
+    pub(super) fn asked(&mut self, now: Monotonic, none: bool, early: bool) {
+        self.asking.asked(now, none && !early);
+        self.early = early;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use cosmic_common::time::Timestamp;
@@ -181,6 +214,24 @@ mod tests {
         assert_eq!(flight.overdue_at(), Some(begun.after(BATCH_PATIENCE)));
         flight.give_up();
         assert_eq!(flight.entries(later), 0);
+    }
+
+    #[test]
+    fn a_pack_is_wanted_again_when_its_entries_are_safer() {
+        let now = start();
+        let mut wanting = Wanting::default();
+        wanting.safer(now);
+        assert_eq!(wanting.at(), None);
+        wanting.begin(now);
+        wanting.asked(now, true, true);
+        assert_eq!(wanting.at(), Some(now.after(ASK_FIRST)));
+        wanting.safer(now);
+        assert_eq!(wanting.at(), Some(now));
+        wanting.asked(now, false, false);
+        wanting.safer(now);
+        assert_eq!(wanting.at(), Some(now.after(ASK_FIRST)), "an answer is under way");
+        wanting.asked(now, true, false);
+        assert_eq!(wanting.at(), None);
     }
 
     #[test]

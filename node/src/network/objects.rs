@@ -105,7 +105,10 @@ fn stored(answer: ObjectAnswer) -> Result<Whereabouts, Error> {
 }
 
 /// Believes the receipts only as far as they speak of the shards these very bytes have.
-async fn check(node: &Node, whereabouts: Whereabouts, bytes: Vec<u8>) -> Result<Put, Error> {
+///
+/// # Errors
+/// [`Error`] if the manifest is that of other bytes, or cannot be made here.
+pub(super) async fn check(node: &Node, whereabouts: Whereabouts, bytes: Vec<u8>) -> Result<Put, Error> {
     let claimed = Manifest::from_bytes(&whereabouts.manifest)
         .map_err(|_error| Error::Protocol("a malformed manifest"))?;
     let codec = claimed.codec();

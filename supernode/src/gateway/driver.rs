@@ -11,12 +11,15 @@ use cosmic_common::{
     record::Record as _,
     time::Timestamp,
 };
-use cosmic_custody::message::{
-    LIST_MAX,
-    refusal::{Refusal, RefusalCode},
-    space::SpaceFrame,
+use cosmic_custody::{
+    Packed,
+    message::{
+        LIST_MAX,
+        object::Whereabouts,
+        refusal::{Refusal, RefusalCode},
+        space::SpaceFrame,
+    },
 };
-use cosmic_log::entry::Entry;
 use cosmic_net::{FRAME_MAX_BYTES, Stream};
 use cosmic_runtime::{clock::Monotonic, shutdown::Shutdown};
 use cosmic_space::{
@@ -31,19 +34,19 @@ use cosmic_sync::{
     refusal as sync_refusal,
     session::Session as Machine,
 };
-use futures::{
-    FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::{self, FuturesUnordered},
-};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::broadcast::error::RecvError;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
-use super::opening::Opening;
+use super::{
+    opening::Opening,
+    reading::{identify, load},
+};
 use crate::{
     context::Context,
     metrics::Why,
     outbox::Outbox,
+    packs::{self, Packs},
     session::SessionGuard,
     source::Source,
     spaces::{
@@ -54,8 +57,8 @@ use crate::{
 
 /// Bytes that may wait for a device: the windows of the machine stay far below.
 const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Ranges read at once, when they lie at another supernode.
-const LOADED_AT_ONCE: usize = 8;
+/// Packs a device may wait for at once; it asks again for what is not answered.
+const PACKS_WANTED_MAX: usize = 4;
 /// How long a device may take to hear the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -82,6 +85,7 @@ enum Done {
     Identified(Ticket, Result<Vec<EntryId>, SpaceError>),
     Attested(Result<Receipts, SpaceError>),
     Rechecked(Result<(), SpaceError>),
+    Packed(Result<(Packed, Whereabouts), packs::Error>),
 }
 
 /// Entries that the machine wants stored.
@@ -95,6 +99,7 @@ struct Batch {
 /// One session.
 pub(super) struct Driver {
     context: Arc<Context>,
+    packs: Packs,
     space: Space,
     session: Arc<Session>,
     guard: SessionGuard,
@@ -103,15 +108,15 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(spaces: &Spaces, opening: Opening, stream: Stream) -> Self {
+    pub(super) fn new(spaces: &Spaces, packs: Packs, opening: Opening, stream: Stream) -> Self {
         let context = Arc::clone(spaces.context());
         let Opening { space, session, number } = opening;
         let guard = context.sessions.open(stream.peer(), session.clone());
-        Self { context, space, session: Arc::new(session), guard, number, stream }
+        Self { context, packs, space, session: Arc::new(session), guard, number, stream }
     }
 
     pub(super) async fn run(self, stop: Shutdown) -> Result<(), Error> {
-        let Self { context, space, session, guard, number, stream } = self;
+        let Self { context, packs, space, session, guard, number, stream } = self;
         let peer = stream.peer();
         let Opened { heads, mut events, source } = space.open().await?;
         let (sender, mut receiver) = stream.split();
@@ -132,6 +137,8 @@ impl Driver {
         let expires = session.caveats.expires.map(|at| began.after(at.since(context.clock.now())));
         let mut live = Live {
             context,
+            packs,
+            packs_wanted: 0,
             space,
             session,
             source,
@@ -195,6 +202,9 @@ enum Ending {
 /// A session that goes on.
 struct Live {
     context: Arc<Context>,
+    packs: Packs,
+    /// Packs this device waits for.
+    packs_wanted: usize,
     space: Space,
     session: Arc<Session>,
     source: Source,
@@ -252,8 +262,30 @@ impl Live {
                 let space = self.space.clone();
                 self.jobs.push(async move { Done::Attested(space.attest(logs, true).await) }.boxed());
             }
+            Ok(SpaceFrame::Pack { log, seq }) => self.pack(log, seq),
             Ok(SpaceFrame::Refused(_)) => self.end = Some(Ending::Quietly),
             Ok(_) | Err(_) => self.input(Input::Malformed),
+        }
+    }
+
+    /// Sees that an entry lies in a pack, and tells where that is.
+    fn pack(&mut self, log: LogId, seq: u64) {
+        if self.packs_wanted >= PACKS_WANTED_MAX {
+            return;
+        }
+        self.packs_wanted += 1;
+        let (packs, space) = (self.packs.clone(), self.space.id());
+        self.jobs.push(async move { Done::Packed(packs.find(space, log, seq).await) }.boxed());
+    }
+
+    fn packed(&mut self, found: Result<(Packed, Whereabouts), packs::Error>) {
+        self.packs_wanted -= 1;
+        match found {
+            Ok((packed, whereabouts)) => self.send(&SpaceFrame::Packed { packed, whereabouts }),
+            Err(error) => {
+                let reason = cosmic_runtime::exit::sentence(&error);
+                debug!(space = %self.space.id().short(), reason, "an entry is not packed yet; the device asks again");
+            }
         }
     }
 
@@ -339,6 +371,7 @@ impl Live {
                 self.end = Some(Ending::Refusing(error.refusal()));
             }
             Done::Rechecked(Ok(())) => {}
+            Done::Packed(found) => self.packed(found),
         }
     }
 
@@ -459,64 +492,4 @@ impl Live {
         }
         refusal.map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))
     }
-}
-
-/// Entries for the machine, as it asks for them: the first range that is not complete is the last.
-async fn load(
-    source: &Source,
-    space: &Space,
-    ranges: &[Range],
-    max_bytes: u64,
-) -> Result<Vec<Vec<Frame>>, SpaceError> {
-    let mut loaded = Vec::with_capacity(ranges.len());
-    let mut left = max_bytes;
-    let read = |range: &Range| {
-        let (log, from, to) = (range.log, range.from, range.to);
-        async move {
-            let frames = source.range(log, from, to, max_bytes).await?;
-            if !frames.is_empty() {
-                return Ok(frames);
-            }
-            // Told of, but not written yet.
-            space.settle().await?;
-            source.range(log, from, to, max_bytes).await
-        }
-    };
-    let mut answers = stream::iter(ranges.iter().map(read)).buffered(LOADED_AT_ONCE);
-    for range in ranges {
-        let mut frames = answers.next().await.transpose()?.unwrap_or_default();
-        frames.truncate(fitting(&frames, left, loaded.is_empty()));
-        let bytes = frames.iter().map(Frame::cost).sum::<u64>();
-        left = left.saturating_sub(bytes);
-        let complete = range.from.saturating_add(frames.len() as u64) >= range.to;
-        loaded.push(frames);
-        if !complete {
-            break;
-        }
-    }
-    Ok(loaded)
-}
-
-/// How many frames fit into what is left; the first one of all always does.
-fn fitting(frames: &[Frame], left: u64, first: bool) -> usize {
-    let mut bytes = 0_u64;
-    let fits = frames.iter().take_while(|frame| {
-        bytes = bytes.saturating_add(frame.cost());
-        bytes <= left
-    });
-    fits.count().max(usize::from(first))
-}
-
-async fn identify(source: &Source, space: &Space, places: &[Place]) -> Result<Vec<EntryId>, SpaceError> {
-    let mut ids = Vec::with_capacity(places.len());
-    for Place { log, seq, .. } in places {
-        let mut frames = source.range(*log, *seq, seq.saturating_add(1), 1).await?;
-        if frames.is_empty() {
-            space.settle().await?;
-            frames = source.range(*log, *seq, seq.saturating_add(1), 1).await?;
-        }
-        let frame = frames.first().ok_or(SpaceError::Closed)?;
-        ids.push(Entry::from_bytes(frame)?.id());
-    }
-    Ok(ids)
 }

@@ -19,8 +19,6 @@ use crate::{
 
 /// Entries of a run are read in parts of this size.
 const PART_BYTES: u64 = 1024 * 1024;
-/// Packs of one log that may have to be made before the entry somebody waits for lies in one.
-const PACKS_AT_ONCE: usize = 64;
 
 /// Why something was not packed, noted or freed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +41,9 @@ pub enum Error {
     /// Another replica.
     #[error("another replica of the space does not answer")]
     Replica(#[from] client::Error),
+    /// No replica made it.
+    #[error("no replica of the space packs the entry now")]
+    NoPacker,
     /// Another supernode is responsible.
     #[error("this supernode is no replica of the space")]
     NoReplica,
@@ -61,7 +62,7 @@ impl Error {
         let code = match self {
             Self::Object(error) => return error.refusal(),
             Self::Space(error) => return error.refusal(),
-            Self::NotSafe { .. } | Self::Replica(_) => RefusalCode::Unavailable,
+            Self::NotSafe { .. } | Self::Replica(_) | Self::NoPacker => RefusalCode::Unavailable,
             Self::Store(_) => RefusalCode::Storage,
             Self::NoReplica => RefusalCode::NotResponsible,
             Self::NotHere => RefusalCode::NotHere,
@@ -102,26 +103,6 @@ impl Packs {
         Ok(self.0.spaces.reader().packs(space, log, from, max)?)
     }
 
-    /// The pack that an entry lies in; made now if there is none.
-    ///
-    /// # Errors
-    /// If there is no such entry here, or it cannot be packed.
-    pub async fn wanted(&self, space: SpaceId, log: LogId, seq: u64) -> Result<Packed, Error> {
-        self.must_be_replica(space)?;
-        let reader = self.0.spaces.reader();
-        for _ in 0..PACKS_AT_ONCE {
-            if let Some(packed) = reader.packed(space, log, seq)? {
-                return Ok(packed);
-            }
-            self.0.spaces.get(space)?.settle().await?;
-            if reader.range(space, log, seq, seq.saturating_add(1), 1).await?.is_empty() {
-                return Err(Error::NotHere);
-            }
-            self.pack(space, log).await?;
-        }
-        Err(Error::NotHere)
-    }
-
     pub(super) fn must_be_replica(&self, space: SpaceId) -> Result<(), Error> {
         let replicas = duty::replicas(&self.0.context.ring_view(), &space);
         if replicas.contains(&self.0.context.peer) { Ok(()) } else { Err(Error::NoReplica) }
@@ -130,8 +111,8 @@ impl Packs {
     /// Holds a pack against the entries kept here; none if they are not all here, or make another pack.
     async fn verify(&self, space: SpaceId, packed: Packed) -> Result<Option<Run>, Error> {
         let Packed { log, from, to, .. } = packed;
-        let most = bytes::PACK_MAX_BYTES / bytes::LENGTH_BYTES;
-        let Some(count) = to.checked_sub(from).filter(|last| *last < most as u64).map(|last| last + 1) else {
+        let Some(count) = to.checked_sub(from).filter(|last| *last < bytes::ENTRIES_MAX).map(|last| last + 1)
+        else {
             self.0.metrics.refused.inc();
             return Ok(None);
         };

@@ -15,6 +15,9 @@ pub const LENGTH_BYTES: usize = 4;
 /// A whole pack.
 pub const PACK_MAX_BYTES: usize = OBJECT_MAX_BYTES;
 
+/// Entries of one pack: more would not fit even if they were empty.
+pub const ENTRIES_MAX: u64 = (PACK_MAX_BYTES / LENGTH_BYTES) as u64;
+
 const LOG_BYTES: usize = 32;
 const VERSION: u8 = 1;
 

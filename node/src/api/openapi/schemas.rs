@@ -105,7 +105,15 @@ fn spaces() -> Vec<(&'static str, Value)> {
             "SpaceDurability",
             object(&[
                 ("level", of("Level")),
-                ("documents", object(&[("local", count()), ("accepted", count()), ("replicated", count())])),
+                (
+                    "documents",
+                    object(&[
+                        ("local", count()),
+                        ("accepted", count()),
+                        ("replicated", count()),
+                        ("durable", count()),
+                    ]),
+                ),
             ]),
         ),
     ]
@@ -140,7 +148,14 @@ fn documents() -> Vec<(&'static str, Value)> {
                 ("level", of("Level")),
             ]),
         ),
-        ("DocumentDurability", object(&[("level", of("Level")), ("replicas", list(&text()))])),
+        (
+            "DocumentDurability",
+            object(&[
+                ("level", of("Level")),
+                ("survives", json!({ "type": ["integer", "null"] })),
+                ("replicas", list(&text())),
+            ]),
+        ),
         (
             "Event",
             object(&[

@@ -1,0 +1,62 @@
+//! Entries become packs: whoever waits for `durable` gets it, replicas free what is packed, and everybody reads as before.
+
+use std::fs;
+
+use cosmic_loadtest::{api::App, network::Network};
+use serde_json::{Value, json};
+
+use super::notes::{self, PATIENCE};
+
+const SUPERNODES: usize = 6;
+const DOCUMENTS: usize = 60;
+/// Days become seconds.
+const SETTINGS: &str = "[packs]\nlook_every_secs = 1\nidle_after_secs = 1\nidle_bytes = 1\nfree_after_secs = 1\n[care]\nping_every_secs = 1\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_durable_in_packs_and_read_from_them() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..SUPERNODES {
+        let data = directory.path().join(format!("supernode-{number}"));
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("supernode.toml"), SETTINGS).unwrap();
+    }
+    let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
+    let writer = network.start_node("writer", &[]).await.unwrap();
+    let app = App::new(&writer);
+    let space = app.create_space("Packed").await.unwrap();
+    let ticket = app.invite(&space, "viewer").await.unwrap();
+    let ids: Vec<String> = (0..DOCUMENTS).map(|number| format!("packed-{number}")).collect();
+    for id in &ids {
+        notes::write(&app, &space, id).await.unwrap();
+    }
+
+    let last = ids.last().unwrap();
+    let path = format!("{}?wait=durable&timeout_ms={}", notes::path(&space, last), PATIENCE.as_millis());
+    let answer = app.put(&path, &notes::value(last)).await.unwrap();
+    assert_eq!(answer["level"], json!("durable"));
+    let answer = app.get(&format!("{}/durability", notes::path(&space, last))).await.unwrap();
+    assert_eq!((&answer["level"], &answer["survives"]), (&json!("durable"), &json!(3)));
+    let summary = app.get(&format!("spaces/{space}/durability")).await.unwrap();
+    assert!(summary["documents"]["durable"].as_u64() >= Some(1), "{summary}");
+
+    // Three replicas free what is packed; what opens the logs stays, and so does membership.
+    let (mut freed, mut kept) = (0, 0);
+    for supernode in network.supernodes.iter().flatten() {
+        let supernode = App::new(supernode);
+        let empty = |answer: &Value| {
+            answer["unpacked"]["entries"] == json!(0) && answer["to_free"]["runs"] == json!(0)
+        };
+        let status = supernode.wait_until("packs", "all packed and freed", PATIENCE, empty).await.unwrap();
+        freed += usize::from(status["freed_entries"].as_u64() > Some(0));
+        kept += supernode.get("usage").await.unwrap()["total"]["entries"].as_u64().unwrap_or_default();
+    }
+    assert_eq!(freed, 3, "each replica of the space frees its own copies, and nobody else has any");
+    assert!(kept < DOCUMENTS as u64, "{kept} entries are still kept in all");
+
+    writer.stop().await.unwrap();
+    let reader = network.start_node("reader", &[]).await.unwrap();
+    App::new(&reader).join(&ticket).await.unwrap();
+    notes::wait_for(&App::new(&reader), &space, &ids).await;
+    reader.stop().await.unwrap();
+    network.stop().await.unwrap();
+}
