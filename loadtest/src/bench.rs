@@ -15,6 +15,7 @@ mod erasure;
 mod files;
 mod idle;
 mod latency;
+mod repair;
 mod start;
 mod sync;
 
@@ -40,12 +41,14 @@ pub enum Name {
     Idle,
     /// From exec to ready
     Start,
+    /// A supernode gone for good: its shards made again, and writers meanwhile
+    Repair,
 }
 
 /// What a benchmark is asked to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Size of the file of `files`, and of what is stored for `start`.
+    /// Size of the file of `files` and `repair`, and of what is stored for `start`.
     pub mib: u64,
     /// Documents of `sync`.
     pub documents: usize,
@@ -123,6 +126,7 @@ pub async fn run(name: Name, options: &Options) -> Result<Value, Error> {
         Name::Latency => ("latency", latency::run(place, options.samples).await?),
         Name::Idle => ("idle", idle::run(place).await?),
         Name::Start => ("start", start::run(place, options.mib).await?),
+        Name::Repair => ("repair", repair::run(place, options.mib).await?),
     };
     Ok(json!({
         "name": word, "commit": commit().await,

@@ -48,7 +48,7 @@ enum Command {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
-        /// Size of the file of `files`, in MiB
+        /// Size of the file of `files` and `repair`, and of what `start` finds stored, in MiB
         #[arg(long, default_value_t = 256)]
         mib: u64,
         /// Documents of `sync`
