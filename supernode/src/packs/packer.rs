@@ -17,6 +17,9 @@ use crate::{
     tables::{ENTRIES, TAILS},
 };
 
+/// Packs that may fail in one look.
+const FAILURES_MAX: u32 = 3;
+
 /// What was made of a tail.
 struct Made {
     run: Run,
@@ -30,26 +33,36 @@ impl Packs {
         if let Err(error) = tails::make_for_old_logs(&self.0.context.store, clock.now()).await {
             tracing::warn!(reason = sentence(&error), "older entries are not packed yet");
         }
+        let mut place = None;
         loop {
             clock.sleep(self.0.config.look_every()).await;
-            if let Err(error) = self.look().await {
+            if let Err(error) = self.look(&mut place).await {
                 tracing::warn!(reason = sentence(&error), "what is to be packed cannot be read");
             }
         }
     }
 
-    async fn look(&self) -> Result<(), cosmic_store::Error> {
-        let mut after = None;
+    /// Packs what is due behind `place`, to the end or until too much of it fails; the next look goes on there. Every
+    /// failure costs a pack that was made for nothing, and while a holder is away all of them may fail.
+    pub(crate) async fn look(&self, place: &mut Option<(SpaceId, LogId)>) -> Result<(), cosmic_store::Error> {
+        let mut failures = 0;
         loop {
-            let page = tails::page(&self.0.context.store, after)?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(*last);
+            let page = tails::page(&self.0.context.store, *place)?;
+            if page.is_empty() {
+                *place = None;
+                return Ok(());
+            }
             for ((space, log), tail) in page {
+                *place = Some((space, log));
                 if self.is_due_here(space, log, &tail)
                     && let Err(error) = self.pack(space, log).await
                 {
                     self.0.metrics.failed.inc();
                     tracing::info!(space = %space.short(), log = %log.short(), reason = sentence(&error), "a tail was not packed");
+                    failures += 1;
+                    if failures == FAILURES_MAX {
+                        return Ok(());
+                    }
                 }
             }
         }

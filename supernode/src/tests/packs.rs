@@ -139,3 +139,35 @@ async fn who_waits_for_a_pack_need_not_wait_for_the_rules() {
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_packed_now_is_not_all_tried_again_at_every_look() {
+    const LOGS: u8 = 40;
+    let rarely = packs::Config {
+        look_every_secs: 3600,
+        idle_after_secs: 0,
+        idle_bytes: 1,
+        ..packs::Config::default()
+    };
+    let world = World::with_clock(6, &Clock::system(), &Config { packs: rarely, ..Config::default() });
+    let mut device = Device::founder(&world.network, 50);
+    let gateway = world.replicas(&device.space)[0];
+    let mut link = device.connect(&gateway.context.net).await.unwrap();
+    for n in 0..LOGS {
+        let channel = ChannelId::from_bytes([n + 1; 32]);
+        let entry = device.write(channel, Kind::Change, vec![n; 100]);
+        link.pushed(&mut device, channel, &entry);
+        link.run(&mut device, |device| device.keepers(&entry, Promise::Keeps).len() == 3).await;
+    }
+    let gone = world.stranger(&device.space).peer();
+    world.network.leave(gone);
+
+    let failed = async || gateway.services.packs.status().await.unwrap()["failed"].as_u64().unwrap();
+    let mut place = None;
+    gateway.services.packs.look(&mut place).await.unwrap();
+    assert_eq!(failed().await, 3, "of a third of the logs, which this replica packs first");
+    let before = place;
+    gateway.services.packs.look(&mut place).await.unwrap();
+    assert_eq!(failed().await, 6);
+    assert!(place > before, "the second look goes on where the first ended");
+}
