@@ -6,6 +6,7 @@
 mod cluster {
     mod backup;
     mod copies;
+    mod deletion;
     mod door;
     mod files;
     mod full;

@@ -31,7 +31,7 @@ struct Cluster {
 }
 
 /// Which shards of each object are kept.
-type Shards = BTreeMap<String, BTreeSet<u64>>;
+pub(super) type Shards = BTreeMap<String, BTreeSet<u64>>;
 
 impl Cluster {
     async fn start() -> Self {
@@ -97,7 +97,7 @@ impl Cluster {
 }
 
 /// What a supernode keeps as its own, by its dump.
-async fn shards(supernode: &Process) -> Shards {
+pub(super) async fn shards(supernode: &Process) -> Shards {
     let request = App::new(supernode).request(Method::GET, "dump/records");
     let text = request.send().await.unwrap().text().await.unwrap();
     let mut shards = Shards::new();
@@ -111,7 +111,7 @@ async fn shards(supernode: &Process) -> Shards {
     shards
 }
 
-async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let found = tokio::time::timeout(2 * PATIENCE, async {
         loop {
             if let Some(found) = probe().await {
