@@ -31,6 +31,10 @@ const STREAMS_PER_CONNECTION_MAX: usize = 256;
 const QUIC_SILENCE_MAX_MS: u32 = 6000;
 /// A QUIC connection without traffic gives a sign of life this often.
 const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// A connection is pinged so often, and a ping may take so long; the second that fails ends it. Over TCP nothing else tells that
+/// the other process stands still, and whatever was asked of it waits for half a minute at most.
+const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// Streams of one connection whose protocol is being negotiated.
 const NEGOTIATING_MAX: usize = 64;
 
@@ -93,7 +97,7 @@ fn behaviour(key: &Keypair, config: &Config, inlets: Inlets, metrics: Metrics) -
         limits: connection_limits::Behaviour::new(limits),
         streams: streams::Behaviour::new(inlets, metrics),
         identify: identify::Behaviour::new(introduction),
-        ping: ping::Behaviour::default(),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_PATIENCE)),
         directory: directory(key, config),
     }
 }

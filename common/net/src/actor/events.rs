@@ -97,8 +97,13 @@ impl Actor {
                 identify::Event::Received { peer_id, info, .. }
                 | identify::Event::Pushed { peer_id, info, .. },
             ) => self.on_introduction(&peer_id, info),
-            BehaviourEvent::Ping(ping::Event { connection, result: Err(ping::Failure::Timeout), .. }) => {
-                // A connection that answers no ping in 20 s is dead, even if the system still believes in it.
+            BehaviourEvent::Ping(ping::Event {
+                connection,
+                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
+                ..
+            }) => {
+                // The system still believes in a TCP connection to a process that stands still. Its first failure is not
+                // told, and the second is another: not even a stream for the next ping could be negotiated.
                 self.swarm.close_connection(connection);
             }
             BehaviourEvent::Directory(event) => {
