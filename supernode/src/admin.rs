@@ -22,7 +22,6 @@ use crate::{care::Care, context::Context, home::Home, packs::Packs, quota::Quota
 
 mod backup;
 mod care;
-mod deletions;
 mod dump;
 mod member;
 mod page;
@@ -74,8 +73,6 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/ring", get(ring))
         .route("/api/v1/care/audit", get(care::audits))
         .route("/api/v1/packs", get(packs))
-        .route("/api/v1/care/deletion", get(deletions::show))
-        .route("/api/v1/care/deletion/{object}", get(deletions::receipts))
         .route("/api/v1/care/repair", get(care::show))
         .route("/api/v1/care/repair/pause", post(care::pause))
         .route("/api/v1/care/repair/resume", post(care::resume))
@@ -86,6 +83,7 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/scrub", get(scrubbing::show))
         .route("/api/v1/scrub/{act}", post(scrubbing::act))
         .route("/api/v1/member", get(member::show).put(member::set))
+        .route("/api/v1/member/{peer}", get(member::record))
         .with_state(door.clone());
     let page = Router::new().route("/", get(show_page)).with_state(door);
     guard_hosts(admin.router().merge(page).merge(token.guard(api)), host_names)

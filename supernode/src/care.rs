@@ -25,7 +25,6 @@ use tokio::sync::Notify;
 use crate::{
     audit::Audits,
     context::Context,
-    deletion::Deletion,
     objects::Objects,
     shards::{self, Shards},
 };
@@ -42,7 +41,7 @@ mod survey;
 mod walk;
 mod watch;
 
-pub(crate) use ask::{ask_peer, unexpected};
+pub(crate) use ask::unexpected;
 pub use config::Config;
 pub use metrics::Metrics;
 pub use repair::Throttle;
@@ -91,7 +90,6 @@ struct Inner {
     shards: Shards,
     objects: Objects,
     audits: Audits,
-    deletion: Deletion,
     config: Config,
     liveness: Mutex<Liveness>,
     queue: Mutex<Queue>,
@@ -118,7 +116,7 @@ impl Care {
         context: &Arc<Context>,
         shards: Shards,
         objects: Objects,
-        (audits, deletion): (Audits, Deletion),
+        audits: Audits,
         config: &Config,
         metrics: Metrics,
     ) -> Result<Self, cosmic_net::Error> {
@@ -129,7 +127,6 @@ impl Care {
             shards,
             objects,
             audits,
-            deletion,
             liveness: Mutex::new(Liveness::new(config.patience())),
             queue: Mutex::new(Queue::new(context.peer, config.settings(), now)),
             leases: Mutex::default(),
@@ -163,12 +160,6 @@ impl Care {
             shutdown.unless(driving.drive()).await;
         });
         Ok(care)
-    }
-
-    /// What is removed.
-    #[must_use]
-    pub fn deletion(&self) -> &Deletion {
-        &self.0.deletion
     }
 
     /// What is known of the honesty of others.

@@ -3,7 +3,6 @@
 mod accounts;
 mod audit;
 mod care;
-mod deletion;
 mod device;
 mod entries;
 mod formats;

@@ -68,6 +68,11 @@ pub enum Error {
     /// A member record about somebody else.
     #[error("the member record is about another supernode; sign one for the peer id of this one")]
     OtherPeer,
+    /// Nothing can be said of others yet.
+    #[error(
+        "the configuration of the network is not known yet; try again when a bootstrap node or supernode was reached"
+    )]
+    NotJoined,
     /// The network does not let this room serve.
     #[error(transparent)]
     Net(#[from] NetError),

@@ -64,6 +64,15 @@ impl Handle {
         self.ledger.announce(member)
     }
 
+    /// Takes over what an operator says of another supernode, one that may be gone for good, and passes it on; whether it
+    /// was news.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] if the record is not valid or its operator not admitted, [`Error::NotJoined`].
+    pub fn pass_on(&self, member: Signed<Member>) -> Result<bool, Error> {
+        self.ledger.pass_on(member)
+    }
+
     /// Takes over `config` if it is newer than what is known, and passes it on; whether it was.
     ///
     /// # Errors

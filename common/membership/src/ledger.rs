@@ -128,6 +128,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes over what an operator says of another member, and passes it on; whether it was news.
+    pub(crate) fn pass_on(&self, member: Signed<Member>) -> Result<bool, Error> {
+        let inserted = self.act(|members| members.insert(member)).ok_or(Error::NotJoined)??;
+        Ok(inserted != Inserted::Known)
+    }
+
     /// Says from now on that we may be reached at `addresses`.
     pub(crate) fn reside(&self, addresses: Vec<Address>) {
         let mut known = self.lock();

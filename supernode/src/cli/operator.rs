@@ -28,11 +28,14 @@ pub(super) enum Command {
     },
     /// Sign that the supernode of a data directory is part of the ring (and pass it on if it runs)
     Sign(Sign),
-    /// Sign that the supernode of a data directory is gone for good, with all it kept
+    /// Sign that a supernode is gone for good, with all it kept, and tell the supernode that runs here, which passes it on
     Lost {
-        /// The key of the operator
+        /// The key of the operator of the lost supernode
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
+        /// The supernode that is lost, as `ring show` names it
+        #[arg(long)]
+        peer: PeerId,
         /// Yes, what it keeps is lost
         #[arg(long)]
         yes: bool,
@@ -91,24 +94,31 @@ pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Re
             })?;
             output.pair("peer", &record.unverified().peer)?;
         }
-        Command::Lost { key, yes } => {
+        Command::Lost { key, peer, yes } => {
             if !yes {
                 return Err(Error::usage(
                     "this cannot be taken back while others repair what was lost; say --yes",
                 ));
             }
-            let operator = key_file::read(&key)?;
-            let record = change(data_dir, None, |_peer, _network, before| {
-                let Some(before) = before else {
-                    return Err(Error::usage("nothing was signed about this supernode yet"));
-                };
-                let sequence = following(Some(before), Clock::system().now().unix_ms());
-                let member = Member { state: State::Lost, sequence, ..before.clone() };
-                Ok(Signed::sign(member, &operator))
-            })?;
-            output.pair("peer", &record.unverified().peer)?;
+            lost(&key_file::read(&key)?, &peer, data_dir)?;
+            output.pair("peer", &peer)?;
         }
     }
+    Ok(())
+}
+
+/// Tells the ring, by the supernode that runs on `data_dir`, that `peer` is gone for good.
+fn lost(operator: &SecretKey, peer: &PeerId, data_dir: &Path) -> Result<(), Error> {
+    let client = Client::find(HOUSE, data_dir)?;
+    let known = Signed::<Member>::from_bytes(&client.record(&format!("member/{peer}"))?);
+    let known = known.map_err(|source| home::Error::Member { path: data_dir.to_owned(), source })?;
+    let before = known.unverified();
+    if before.operator != operator.operator_id() {
+        return Err(Error::usage("another operator runs that supernode; its key is needed"));
+    }
+    let sequence = following(Some(before), Clock::system().now().unix_ms());
+    let record = Signed::sign(Member { state: State::Lost, sequence, ..before.clone() }, operator);
+    client.put_record("member", record.to_bytes())?;
     Ok(())
 }
 

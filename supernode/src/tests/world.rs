@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::{
     care::CARE,
     config::Config,
-    context::Context,
+    context::{Context, Limits},
     duty,
     holders::Holders,
     metrics::Metrics,
@@ -97,7 +97,7 @@ impl World {
                 ring: seen.clone(),
                 metrics: Metrics::register(&registry),
                 health,
-                limits: settings.limits(),
+                limits: Limits::default(),
                 sessions: Sessions::default(),
                 suspects: Suspects::default(),
             });

@@ -74,6 +74,23 @@ async fn a_newer_member_record_reaches_everybody() {
 }
 
 #[tokio::test]
+async fn that_a_dead_supernode_is_lost_may_be_told_to_any_other() {
+    let world = World::new();
+    let door = world.door(&[0, 1]);
+    let (dead, other) = (world.supernode(0, &[&door]), world.supernode(1, &[&door]));
+    other.sees(|view| knows(view, &[&dead, &other])).await;
+    let peer = dead.peer();
+    world.stop(dead).await;
+    let lost = Member { sequence: 2, state: cosmic_ring::State::Lost, ..member(0).unverified().clone() };
+    assert!(other.handle.pass_on(Signed::sign(lost.clone(), &operator(1))).is_err(), "not by its operator");
+    assert!(other.handle.pass_on(Signed::sign(lost.clone(), &operator(0))).unwrap());
+    assert!(!other.handle.pass_on(Signed::sign(lost, &operator(0))).unwrap(), "no news");
+    let gone = |view: &RingView| !view.members.is_active(&peer) && view.table.len() == 1;
+    other.sees(gone).await;
+    door.sees(gone).await;
+}
+
+#[tokio::test]
 async fn two_who_know_much_tell_each_other_at_once() {
     let world = World::new();
     // Each half is several times what a stream holds, so both must listen while they speak.
