@@ -50,5 +50,5 @@ simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=
 fuzz: ## hostile bytes for every decoder, each room for a while: make fuzz FUZZ_SECONDS=60
 	@tools/fuzz $${FUZZ_SECONDS:-60}
 
-soak: build ## kills, full disks and interruptions for long: make soak ROUNDS=200
+soak: build ## 200 kills, full disks, zones lost, liars: make soak ROUNDS=200
 	export COSMIC_ROUNDS=$${ROUNDS:-200}; $(CARGO) test --locked --workspace --test cluster -- --test-threads 1

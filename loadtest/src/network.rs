@@ -26,6 +26,8 @@ pub struct Network {
     pub bootstrap: Option<Process>,
     /// The supernodes, one operator each; none where one was stopped or killed.
     pub supernodes: Vec<Option<Process>>,
+    /// What supernodes and nodes that are started from now on find in their environment, besides what this process has.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Network {
@@ -34,12 +36,14 @@ impl Network {
     /// # Errors
     /// [`Error`] if a command fails or a process does not get ready.
     pub async fn start(directory: &Path, supernodes: usize, zones: usize) -> Result<Self, Error> {
-        let mut network = Self { directory: directory.to_owned(), bootstrap: None, supernodes: Vec::new() };
+        let directory = directory.to_owned();
+        let mut network =
+            Self { directory, bootstrap: None, supernodes: Vec::new(), environment: Vec::new() };
         let bootstrap = network.path("bootstrap");
         command_json(BOOTSTRAP, &["network", "create", "--data-dir", &bootstrap, "--json"]).await?;
         let mut operators = Vec::new();
         for number in 0..supernodes {
-            let key = network.path(&format!("operator-{number}.key"));
+            let key = network.operator_key(number).to_string_lossy().into_owned();
             let made = command_json(SUPERNODE, &["operator", "create", "--key", &key, "--json"]).await?;
             operators.push(made.get("operator").and_then(Value::as_str).unwrap_or_default().to_owned());
         }
@@ -52,7 +56,7 @@ impl Network {
         fs::write(network.network_file(), shown)
             .map_err(|source| Error::Io { what: "cannot write network.json".to_owned(), source })?;
         for number in 0..supernodes {
-            network.admit_supernode(number, number % zones.max(1)).await?;
+            network.sign_supernode(number, number, number % zones.max(1)).await?;
             network.supernodes.push(None);
         }
         for number in 0..supernodes {
@@ -78,11 +82,17 @@ impl Network {
         self.directory.join(format!("supernode-{number}"))
     }
 
-    async fn admit_supernode(&self, number: usize, zone: usize) -> Result<(), Error> {
+    /// The key of operator `number`.
+    #[must_use]
+    pub fn operator_key(&self, number: usize) -> PathBuf {
+        self.directory.join(format!("operator-{number}.key"))
+    }
+
+    async fn sign_supernode(&self, number: usize, operator: usize, zone: usize) -> Result<(), Error> {
         let directory = self.path(&format!("supernode-{number}"));
         let network = self.network_file().to_string_lossy().into_owned();
         command(SUPERNODE, &["init", "--data-dir", &directory, "--network", &network], None).await?;
-        let key = self.path(&format!("operator-{number}.key"));
+        let key = self.operator_key(operator).to_string_lossy().into_owned();
         let zone = format!("zone-{zone}");
         let sign = [
             "operator",
@@ -105,14 +115,39 @@ impl Network {
     /// # Errors
     /// [`Error`] if it does not get ready.
     pub async fn start_supernode(&mut self, number: usize) -> Result<(), Error> {
-        let network = self.network_file().to_string_lossy().into_owned();
-        let mut arguments = vec!["--network", network.as_str()];
-        arguments.extend(LISTEN);
-        let process = Process::start(SUPERNODE, &self.supernode_directory(number), &arguments).await?;
+        let process = self.launch_supernode(number).await?;
         if let Some(place) = self.supernodes.get_mut(number) {
             *place = Some(process);
         }
         Ok(())
+    }
+
+    /// The process of supernode `number`, started; to be put in its place by the caller, who may start several at once.
+    ///
+    /// # Errors
+    /// [`Error`] if it does not get ready.
+    pub async fn launch_supernode(&self, number: usize) -> Result<Process, Error> {
+        self.launch(SUPERNODE, &self.supernode_directory(number), &[]).await
+    }
+
+    /// Adds a new machine of `operator`, one of those that were admitted at the start; its number.
+    ///
+    /// # Errors
+    /// [`Error`] if it does not get ready.
+    pub async fn add_supernode(&mut self, operator: usize, zone: usize) -> Result<usize, Error> {
+        let number = self.supernodes.len();
+        self.sign_supernode(number, operator, zone).await?;
+        self.supernodes.push(None);
+        self.start_supernode(number).await?;
+        Ok(number)
+    }
+
+    async fn launch(&self, name: &str, directory: &Path, more: &[&str]) -> Result<Process, Error> {
+        let network = self.network_file().to_string_lossy().into_owned();
+        let mut arguments = vec!["--network", network.as_str()];
+        arguments.extend(LISTEN);
+        arguments.extend(more);
+        Process::start_in(name, directory, &arguments, &self.environment).await
     }
 
     /// Starts a node named `name`, for the first time or again.
@@ -120,11 +155,7 @@ impl Network {
     /// # Errors
     /// [`Error`] if it does not get ready.
     pub async fn start_node(&self, name: &str, more: &[&str]) -> Result<Process, Error> {
-        let network = self.network_file().to_string_lossy().into_owned();
-        let mut arguments = vec!["--network", network.as_str()];
-        arguments.extend(LISTEN);
-        arguments.extend(more);
-        Process::start(NODE, &self.directory.join(name), &arguments).await
+        self.launch(NODE, &self.directory.join(name), more).await
     }
 
     /// Waits until every running supernode sees a ring of `members`.

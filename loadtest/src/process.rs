@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde::Deserialize;
 use tokio::{
     process::{Child, Command},
@@ -168,6 +169,19 @@ impl Process {
     /// # Errors
     /// [`Error`] if it cannot be started, ends, or does not get ready in time.
     pub async fn start(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self, Error> {
+        Self::start_in(name, directory, arguments, &[]).await
+    }
+
+    /// As [`Process::start`], with variables of its environment.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub async fn start_in(
+        name: &str,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(io_error(format!("cannot create {}", directory.display())))?;
         let log_path = directory.with_extension("log");
         let log = File::options()
@@ -181,6 +195,7 @@ impl Process {
             .arg("--data-dir")
             .arg(directory)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             // The pipe is never written to. It ends with this process, however that dies, and the child with it.
             .arg("--until-stdin-ends")
             .stdin(Stdio::piped())

@@ -3,6 +3,3 @@
 pub mod cache;
 pub mod rows;
 pub mod transfer;
-
-#[cfg(test)]
-mod tests;

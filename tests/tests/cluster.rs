@@ -1,23 +1,28 @@
 //! Real processes on loopback: what a person is promised, and what happens when processes are killed.
 //!
-//! `COSMIC_ROUNDS` sets how often processes are killed, `COSMIC_SEED` repeats the points at which they were.
+//! `COSMIC_ROUNDS` sets how many processes are killed in the storm, `COSMIC_SEED` repeats whom it hits, and when.
 
 #[cfg(test)]
 mod cluster {
     mod backup;
+    mod clock;
     mod copies;
-    mod deletion;
+    mod dead;
     mod door;
     mod files;
     mod full;
     mod healing;
     mod kills;
     mod leftovers;
+    mod load;
+    mod look;
     mod mistakes;
     mod notes;
     mod openapi;
     mod packs;
     mod promises;
     mod scrub;
+    mod shelf;
+    mod stops;
     mod tampering;
 }

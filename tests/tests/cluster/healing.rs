@@ -1,17 +1,14 @@
 //! Storage that heals: a supernode killed for good, and one that lost what it kept.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, path::Path};
 
 use cosmic_loadtest::{api::App, demo, network::Network, process::Process};
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::notes::PATIENCE;
+use super::{
+    look::{self, all_shards, kept_for_others, living, shards, wait},
+    notes::PATIENCE,
+};
 
 /// One more than an object has shards.
 const SUPERNODES: usize = 7;
@@ -30,17 +27,10 @@ struct Cluster {
     _directory: tempfile::TempDir,
 }
 
-/// Which shards of each object are kept.
-pub(super) type Shards = BTreeMap<String, BTreeSet<u64>>;
-
 impl Cluster {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        for number in 0..SUPERNODES {
-            let data = directory.path().join(format!("supernode-{number}"));
-            fs::create_dir(&data).unwrap();
-            fs::write(data.join("supernode.toml"), SETTINGS).unwrap();
-        }
+        look::settings(directory.path(), SUPERNODES, SETTINGS);
         let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
         let writer = network.start_node("writer", &[]).await.unwrap();
         let reader = network.start_node("reader", &[]).await.unwrap();
@@ -62,31 +52,8 @@ impl Cluster {
         Self { network, writer, reader, space, content, _directory: directory }
     }
 
-    fn living(&self) -> impl Iterator<Item = &Process> {
-        self.network.supernodes.iter().flatten()
-    }
-
-    async fn all_shards(&self) -> Shards {
-        let mut all = Shards::new();
-        for supernode in self.living() {
-            for (object, indices) in shards(supernode).await {
-                all.entry(object).or_default().extend(indices);
-            }
-        }
-        all
-    }
-
-    /// Waits until the supernodes that live keep every shard of every object, and know of nothing in danger.
     async fn wait_until_healed(&self) {
-        wait("every shard is kept by somebody who lives", async || {
-            let all = self.all_shards().await;
-            (all.len() >= 2 && all.values().all(|indices| indices.len() == 6)).then_some(())
-        })
-        .await;
-        for supernode in self.living() {
-            let calm = |answer: &Value| answer.get("queued") == Some(&json!(0));
-            App::new(supernode).wait_until("care/repair", "nothing in danger", PATIENCE, calm).await.unwrap();
-        }
+        look::wait_until_whole(&self.network, 2).await;
     }
 
     async fn stop(self) {
@@ -94,33 +61,6 @@ impl Cluster {
         self.reader.stop().await.unwrap();
         self.network.stop().await.unwrap();
     }
-}
-
-/// What a supernode keeps as its own, by its dump.
-pub(super) async fn shards(supernode: &Process) -> Shards {
-    let request = App::new(supernode).request(Method::GET, "dump/records");
-    let text = request.send().await.unwrap().text().await.unwrap();
-    let mut shards = Shards::new();
-    for line in text.lines() {
-        let row: Value = serde_json::from_str(line).unwrap();
-        if row["table"] == "shards" && row["owner"].is_null() {
-            let object = row["object"].as_str().unwrap().to_owned();
-            shards.entry(object).or_default().insert(row["index"].as_u64().unwrap());
-        }
-    }
-    shards
-}
-
-pub(super) async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = tokio::time::timeout(2 * PATIENCE, async {
-        loop {
-            if let Some(found) = probe().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    });
-    found.await.unwrap_or_else(|_late| panic!("{what}: not within two minutes"))
 }
 
 async fn steer(supernodes: impl Iterator<Item = &Process>, act: &str) {
@@ -136,9 +76,9 @@ fn remove_store(data: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_of_a_supernode_killed_for_good_are_made_again_elsewhere() {
     let mut cluster = Cluster::start().await;
-    let before = cluster.all_shards().await;
+    let before = all_shards(&cluster.network).await;
     assert!(before.len() >= 2 && before.values().all(|indices| indices.len() == 6), "{before:?}");
-    steer(cluster.living(), "pause").await;
+    steer(living(&cluster.network), "pause").await;
     let victim = wait("somebody keeps a shard", async || {
         for (number, supernode) in cluster.network.supernodes.iter().enumerate() {
             if !shards(supernode.as_ref().unwrap()).await.is_empty() {
@@ -150,7 +90,7 @@ async fn shards_of_a_supernode_killed_for_good_are_made_again_elsewhere() {
     .await;
     cluster.network.kill_supernode(victim).await.unwrap();
     wait("repairs wait for the pause", async || {
-        for supernode in cluster.living() {
+        for supernode in living(&cluster.network) {
             let status = App::new(supernode).get("care/repair").await.unwrap();
             let reasons = status["reasons"].as_array().unwrap();
             if reasons.iter().any(|one| one["reason"] == "paused") {
@@ -160,9 +100,9 @@ async fn shards_of_a_supernode_killed_for_good_are_made_again_elsewhere() {
         None
     })
     .await;
-    let held_back = cluster.all_shards().await;
+    let held_back = all_shards(&cluster.network).await;
     assert!(held_back.values().any(|indices| indices.len() == 5), "a pause holds back: {held_back:?}");
-    steer(cluster.living(), "resume").await;
+    steer(living(&cluster.network), "resume").await;
     cluster.wait_until_healed().await;
     let survivors = (0..SUPERNODES).filter(|number| *number != victim).take(2);
     for number in survivors {
@@ -192,18 +132,6 @@ async fn a_supernode_that_lost_its_data_is_found_and_gets_its_shards_again() {
     cluster.stop().await;
 }
 
-/// How many shards are kept for others, by all dumps together.
-async fn kept_for_others(supernodes: impl Iterator<Item = &Process>) -> usize {
-    let mut count = 0;
-    for supernode in supernodes {
-        let request = App::new(supernode).request(Method::GET, "dump/records");
-        let text = request.send().await.unwrap().text().await.unwrap();
-        let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        count += rows.filter(|row| row["table"] == "shards" && !row["owner"].is_null()).count();
-    }
-    count
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_while_a_holder_is_away_comes_home_to_it() {
     let mut cluster = Cluster::start().await;
@@ -218,12 +146,12 @@ async fn what_is_written_while_a_holder_is_away_comes_home_to_it() {
             .unwrap();
     }
     wait("what is missing is kept by others", async || {
-        (kept_for_others(cluster.living()).await > 0).then_some(())
+        (kept_for_others(&cluster.network).await > 0).then_some(())
     })
     .await;
     cluster.network.start_supernode(away).await.unwrap();
     wait("what was kept for it is home", async || {
-        (kept_for_others(cluster.living()).await == 0).then_some(())
+        (kept_for_others(&cluster.network).await == 0).then_some(())
     })
     .await;
     cluster.wait_until_healed().await;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cosmic_loadtest::{api::App, network::Network};
+use cosmic_loadtest::{api::App, network::Network, process::Process};
 use serde_json::{Value, json};
 
 use super::notes::{self, PATIENCE};
@@ -20,7 +20,7 @@ async fn entries_are_durable_in_packs_and_read_from_them() {
         fs::create_dir(&data).unwrap();
         fs::write(data.join("supernode.toml"), SETTINGS).unwrap();
     }
-    let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
+    let mut network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();
     let app = App::new(&writer);
     let space = app.create_space("Packed").await.unwrap();
@@ -53,8 +53,25 @@ async fn entries_are_durable_in_packs_and_read_from_them() {
     assert_eq!(freed, 3, "each replica of the space frees its own copies, and nobody else has any");
     assert!(kept < DOCUMENTS as u64, "{kept} entries are still kept in all");
 
+    let shown = app.get(&format!("spaces/{space}")).await.unwrap();
     writer.stop().await.unwrap();
     let reader = network.start_node("reader", &[]).await.unwrap();
+    App::new(&reader).join(&ticket).await.unwrap();
+    notes::wait_for(&App::new(&reader), &space, &ids).await;
+    reader.stop().await.unwrap();
+
+    // Two replicas die, and one that is none: one is left who knows the packs, and as many shards as it takes.
+    let replicas: Vec<&str> =
+        shown["replicas"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let is_replica = |supernode: &Option<Process>| {
+        supernode.as_ref().is_some_and(|supernode| replicas.contains(&supernode.run().peer.as_str()))
+    };
+    let (some, others): (Vec<usize>, Vec<usize>) =
+        (0..SUPERNODES).partition(|number| is_replica(&network.supernodes[*number]));
+    for number in some.into_iter().take(2).chain(others.into_iter().take(1)) {
+        network.kill_supernode(number).await.unwrap();
+    }
+    let reader = network.start_node("late", &[]).await.unwrap();
     App::new(&reader).join(&ticket).await.unwrap();
     notes::wait_for(&App::new(&reader), &space, &ids).await;
     reader.stop().await.unwrap();

@@ -57,9 +57,7 @@ impl Duty {
         self.current.len() < REPLICAS
     }
 
-    /// Whether `peer` is a replica by any of these tables.
-    #[must_use]
-    pub fn includes(&self, peer: &PeerId) -> bool {
+    pub(crate) fn includes(&self, peer: &PeerId) -> bool {
         self.current.contains(peer) || self.earlier.contains(peer)
     }
 }

@@ -61,7 +61,6 @@ seen!(
     rotted,
     emptied,
     deleted,
-    claimed_again,
     disagreed,
     found_lost,
     slandered,
