@@ -12,6 +12,7 @@ use cosmic_runtime::{
 
 use crate::{error::Error, node::Node};
 
+mod deletion;
 mod documents;
 mod durability;
 mod events;

@@ -59,7 +59,8 @@ pub struct FileBody {
     /// Its media type, as the app told.
     #[n(3)]
     pub media_type: Option<String>,
-    /// Its chunks in order; at most one for each object in the entry's clear field.
+    /// Its chunks in order; at most one for each object in the entry's clear field. Of a removed file those it had, which
+    /// stand in no clear field any more.
     #[n(4)]
     pub chunks: Vec<ChunkReference>,
     /// Whether it was removed.

@@ -3,3 +3,6 @@
 pub mod cache;
 pub mod rows;
 pub mod transfer;
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ use crate::{care::Care, context::Context, home::Home, packs::Packs, quota::Quota
 
 mod backup;
 mod care;
+mod deletions;
 mod dump;
 mod member;
 mod page;
@@ -73,6 +74,8 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/ring", get(ring))
         .route("/api/v1/care/audit", get(care::audits))
         .route("/api/v1/packs", get(packs))
+        .route("/api/v1/care/deletion", get(deletions::show))
+        .route("/api/v1/care/deletion/{object}", get(deletions::receipts))
         .route("/api/v1/care/repair", get(care::show))
         .route("/api/v1/care/repair/pause", post(care::pause))
         .route("/api/v1/care/repair/resume", post(care::resume))

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use crate::{
     audit::Audits,
     context::Context,
+    deletion::Deletion,
     objects::Objects,
     shards::{self, Shards},
 };
@@ -41,7 +42,7 @@ mod survey;
 mod walk;
 mod watch;
 
-pub(crate) use ask::unexpected;
+pub(crate) use ask::{ask_peer, unexpected};
 pub use config::Config;
 pub use metrics::Metrics;
 pub use repair::Throttle;
@@ -90,6 +91,7 @@ struct Inner {
     shards: Shards,
     objects: Objects,
     audits: Audits,
+    deletion: Deletion,
     config: Config,
     liveness: Mutex<Liveness>,
     queue: Mutex<Queue>,
@@ -116,7 +118,7 @@ impl Care {
         context: &Arc<Context>,
         shards: Shards,
         objects: Objects,
-        audits: Audits,
+        (audits, deletion): (Audits, Deletion),
         config: &Config,
         metrics: Metrics,
     ) -> Result<Self, cosmic_net::Error> {
@@ -127,6 +129,7 @@ impl Care {
             shards,
             objects,
             audits,
+            deletion,
             liveness: Mutex::new(Liveness::new(config.patience())),
             queue: Mutex::new(Queue::new(context.peer, config.settings(), now)),
             leases: Mutex::default(),
@@ -160,6 +163,12 @@ impl Care {
             shutdown.unless(driving.drive()).await;
         });
         Ok(care)
+    }
+
+    /// What is removed.
+    #[must_use]
+    pub fn deletion(&self) -> &Deletion {
+        &self.0.deletion
     }
 
     /// What is known of the honesty of others.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{config, home, home::Home, key_file, start};
 
 mod audit;
+mod deletion;
 mod operator;
 mod packs;
 mod repair;
@@ -59,6 +60,9 @@ enum Command {
     /// Packs: entries coded into shards, so that replicas need not keep them
     #[command(subcommand)]
     Packs(packs::Command),
+    /// Deletion: what is being removed, and who has signed that it is gone
+    #[command(subcommand)]
+    Deletion(deletion::Command),
     /// Repairs of what lost supernodes kept
     #[command(subcommand)]
     Repair(repair::Command),
@@ -219,6 +223,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Quota(command) => quota(command, &running()?, output)?,
         Command::Audit(command) => audit::carry_out(&command, &running()?, output)?,
         Command::Packs(command) => packs::carry_out(&command, &running()?, output)?,
+        Command::Deletion(command) => deletion::carry_out(&command, &running()?, output)?,
         Command::Repair(command) => repair::carry_out(command, &running()?, output)?,
         Command::Dump { out } => dump(&running()?, &out, output)?,
         Command::Scrub(command) => scrub(&command, &running()?, output)?,

@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{care, context::Limits, objects, packs, quota, scrub};
+use crate::{care, context::Limits, deletion, objects, packs, quota, scrub};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -48,6 +48,8 @@ pub struct Config {
     pub objects: objects::Config,
     /// Care for what is kept.
     pub care: care::Config,
+    /// What nobody claims any more, and what nobody has claimed yet.
+    pub deletion: deletion::Config,
     /// Packs of entries.
     pub packs: packs::Config,
     /// What a space may keep here unless a quota was set for it.
@@ -91,6 +93,7 @@ impl Default for Config {
             log: telemetry::Config::default(),
             objects: objects::Config::default(),
             care: care::Config::default(),
+            deletion: deletion::Config::default(),
             packs: packs::Config::default(),
             quota: quota::Config::default(),
             scrub: scrub::Config::default(),
@@ -106,6 +109,7 @@ impl Settings for Config {
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         mistakes.within("objects", |mistakes| self.objects.check(mistakes));
         mistakes.within("care", |mistakes| self.care.check(mistakes));
+        mistakes.within("deletion", |mistakes| self.deletion.check(mistakes));
         mistakes.within("packs", |mistakes| self.packs.check(mistakes));
         mistakes.within("scrub", |mistakes| self.scrub.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
@@ -155,7 +159,8 @@ impl Config {
     #[must_use]
     pub fn limits(&self) -> Limits {
         let Sessions { sessions_max, spaces_max } = self.sessions;
-        Limits { sessions_max, spaces_max, quota: (&self.quota).into() }
+        let (lease, removal_delay) = (self.deletion.lease(), self.deletion.delay());
+        Limits { sessions_max, spaces_max, quota: (&self.quota).into(), lease, removal_delay }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every part of a supernode is given: its hands, its identity, its limits, and the sessions that are open.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use cosmic_common::id::{Hash, Incarnation, LogId, PeerId, SpaceId};
 use cosmic_custody::{Held, Promise, Quota, Receipt};
@@ -10,7 +10,7 @@ use cosmic_runtime::{clock::Clock, health::Health, tasks::Tasks};
 use cosmic_store::Store;
 use tokio::sync::watch;
 
-use crate::{duty::RingView, metrics::Metrics, scrub::Suspects, session::Sessions};
+use crate::{deletion, duty::RingView, metrics::Metrics, scrub::Suspects, session::Sessions};
 
 /// The hands and facts of one supernode. Shared as `Arc<Context>`.
 pub struct Context {
@@ -51,12 +51,23 @@ pub struct Limits {
     pub sessions_max: usize,
     /// What a space may keep here unless something else was set for it.
     pub quota: Quota,
+    /// How long an object that nobody has claimed yet is kept.
+    pub lease: Duration,
+    /// How long an object stays that nobody claims any more.
+    pub removal_delay: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         // A space in memory takes some 20 KB, a quiet session about as much: 200 MB for all of them.
-        Self { spaces_max: 4096, sessions_max: 4096, quota: Quota::default() }
+        let deletion = deletion::Config::default();
+        Self {
+            spaces_max: 4096,
+            sessions_max: 4096,
+            quota: Quota::default(),
+            lease: deletion.lease(),
+            removal_delay: deletion.delay(),
+        }
     }
 }
 

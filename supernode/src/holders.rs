@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use cosmic_common::id::{Hash, ObjectId, PeerId};
-use cosmic_custody::{Assignment, Sources, Standing, assign, codec};
+use cosmic_common::id::{Hash, ObjectId, PeerId, SpaceId};
+use cosmic_custody::{Assignment, Duty, Sources, Standing, assign, codec};
 use cosmic_erasure::Codec;
 use cosmic_ring::Table;
 use tokio::sync::watch;
@@ -91,6 +91,12 @@ impl Holders {
         let stand_ins = walk.get(shards.len()..).unwrap_or_default().to_vec();
         let keepers = self.table.replicas(self.table.partition_of(object.as_bytes())).collect();
         (!shards.is_empty()).then(|| Plan { ring: self.digest(), codec, shards, stand_ins, keepers })
+    }
+
+    /// The replicas of a space, by this table and by those before.
+    #[must_use]
+    pub fn duty(&self, space: &SpaceId) -> Duty {
+        Duty::of(space, &self.table, self.earlier.iter().map(Arc::as_ref))
     }
 
     /// Where to look for the shards of `object`, coded by `codec`.

@@ -6,6 +6,7 @@ pub mod care;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod deletion;
 pub mod duty;
 pub mod entries;
 pub mod gateway;

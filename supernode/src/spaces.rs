@@ -15,6 +15,7 @@ mod disk;
 mod error;
 mod follow;
 mod handle;
+mod judging;
 mod packed;
 mod relay;
 mod state;
@@ -38,6 +39,7 @@ use self::{
 pub use self::{
     error::Error,
     handle::{Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Run, Space},
+    judging::Judged,
     relay::Overlay,
 };
 use crate::{context::Context, packs::Reader, replica::client::Replicas, tables::LOGS};

@@ -29,6 +29,7 @@ use crate::{
     care::{self, CARE, Care},
     config::Config,
     context::Context,
+    deletion::{self, Deletion},
     entries,
     holders::{Holders, Latest},
     home::{self, Home},
@@ -117,14 +118,19 @@ impl Services {
         let shards = Shards::new(context, holders, quotas.clone(), shards::Metrics::register(registry));
         shards::serve(&shards, &context.net, tasks)?;
         let objects = Objects::new(context, shards.clone(), &config.objects);
-        objects::serve(&objects, context, tasks)?;
         let packs_metrics = packs::Metrics::register(registry);
         let (spaces, packs) = entries::start(Arc::clone(context), &objects, &config.packs, packs_metrics)?;
+        let deletion_metrics = deletion::Metrics::register(registry);
+        let deletion =
+            Deletion::new(context, shards.clone(), spaces.clone(), &config.deletion, deletion_metrics);
+        objects::serve(&objects, &deletion, context, tasks)?;
         let care_metrics = care::Metrics::register(registry);
         let audit_metrics = audit::Metrics::register(registry);
         let audits = Audits::new(context, shards.clone(), config.care.audit_every(), audit_metrics);
-        let care = Care::start(context, shards.clone(), objects.clone(), audits, &config.care, care_metrics)?;
+        let looks = (audits, deletion.clone());
+        let care = Care::start(context, shards.clone(), objects.clone(), looks, &config.care, care_metrics)?;
         packs.start(care.clone());
+        deletion.start();
         Ok(Self { quotas, shards, objects, spaces, care, packs })
     }
 }

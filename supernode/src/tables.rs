@@ -2,7 +2,9 @@
 //!
 //! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is packed of them (`tails`,
 //! `packs`, `freeing`), what is owed to replicas (`forwards`), objects (`shards`, `kept`, `manifests`,
-//! `placements`, `staging`), what is kept for others (`handed`), and accounts (`usage`, `quotas`).
+//! `placements`, `staging`), what is kept for others (`handed`), accounts (`usage`, `quotas`), and what is removed: at the
+//! replicas of a space who claims what (`claims`, `claimants`, `packed`, `tombstones`, `unsettled`) and what nobody does
+//! (`removals`), at holders `leases` and `dooms`, at both the signed `deletions`.
 
 use bytes::Bytes;
 use cosmic_common::{
@@ -11,7 +13,7 @@ use cosmic_common::{
     record::Record,
     time::Timestamp,
 };
-use cosmic_custody::{Placement, Quota, Tail, Usage};
+use cosmic_custody::{Doom, Placement, Quota, Tail, Usage};
 use cosmic_log::open::Open;
 use cosmic_store::{Batch, Error, Schema, Store, Table};
 use minicbor::{Decode, Encode};
@@ -80,6 +82,32 @@ impl Record for EvidenceRow {
     const LIMIT: usize = 768;
 }
 
+/// An object that nobody claims any more, and that is not gone everywhere yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RemovalRow {
+    /// Since when nobody has claimed it, as far as this replica knows.
+    #[n(1)]
+    pub since: Timestamp,
+    /// When the holders are asked next.
+    #[n(2)]
+    pub next: Timestamp,
+    /// How often they were asked in vain.
+    #[n(3)]
+    pub tries: u32,
+    /// Members that kept something when they were asked last.
+    #[n(4)]
+    pub keeping: u32,
+    /// Members that did not answer then.
+    #[n(5)]
+    pub silent: u32,
+}
+
+impl Record for RemovalRow {
+    const NAME: &'static str = "removal row";
+    const LIMIT: usize = 64;
+}
+
 /// Exact bytes of entries, by log and sequence number.
 pub const ENTRIES: Table<(LogId, u64), Bytes> =
     Table::<(LogId, u64), Bytes>::bytes("entries", 1).prefixed::<LogId>();
@@ -128,6 +156,33 @@ pub const HANDED: Table<(PeerId, ObjectId, u8), ()> =
 /// What the supernode itself has to remember, by [`Fact`].
 pub const FACTS: Table<u8, Bytes> = Table::<u8, Bytes>::bytes("facts", 1);
 
+/// Which entries of a space claim an object, and the channel each stands in.
+pub const CLAIMS: Table<(SpaceId, ObjectId, EntryId), ChannelId> =
+    Table::<(SpaceId, ObjectId, EntryId), ChannelId>::fixed("claims", 1).prefixed::<(SpaceId, ObjectId)>();
+/// What each of these entries claims.
+pub const CLAIMANTS: Table<(SpaceId, EntryId, ObjectId), ()> =
+    Table::<(SpaceId, EntryId, ObjectId), ()>::fixed("claimants", 1).prefixed::<(SpaceId, EntryId)>();
+/// The packs of a space, by object: their log and last sequence number.
+pub const PACKED: Table<(SpaceId, ObjectId), (LogId, u64)> =
+    Table::<(SpaceId, ObjectId), (LogId, u64)>::fixed("packed", 1).prefixed::<SpaceId>();
+/// Entries that a tombstone removes, whether or not they are here: the target, the tombstone, and where that stands.
+pub const TOMBSTONES: Table<(SpaceId, EntryId, EntryId), (LogId, u64)> =
+    Table::<(SpaceId, EntryId, EntryId), (LogId, u64)>::fixed("tombstones", 1).prefixed::<SpaceId>();
+/// Entries that claim something, or are removed, and were not looked at since.
+pub const UNSETTLED: Table<(SpaceId, EntryId), ()> =
+    Table::<(SpaceId, EntryId), ()>::fixed("unsettled", 1).prefixed::<SpaceId>();
+/// Objects of a space that nobody claims any more, until they are gone everywhere.
+pub const REMOVALS: Table<(SpaceId, ObjectId), RemovalRow> =
+    Table::<(SpaceId, ObjectId), RemovalRow>::records("removals", 1).prefixed::<SpaceId>();
+/// What was heard of the removal of objects that are kept here.
+pub const DOOMS: Table<ObjectId, Doom> = Table::<ObjectId, Doom>::records("dooms", 1);
+/// Signed deletions, exact bytes, by object and holder.
+pub const DELETIONS: Table<(ObjectId, PeerId), Bytes> =
+    Table::<(ObjectId, PeerId), Bytes>::bytes("deletions", 1).prefixed::<ObjectId>();
+/// Objects kept here that no entry may claim, by when that is asked for; and their spaces.
+pub const LEASES: Table<(Timestamp, ObjectId), SpaceId> =
+    Table::<(Timestamp, ObjectId), SpaceId>::fixed("leases", 1);
+
 /// Evidence, by holder, object, shard and auditor.
 pub const EVIDENCE: Table<(PeerId, ObjectId, u8, PeerId), EvidenceRow> =
     Table::<(PeerId, ObjectId, u8, PeerId), EvidenceRow>::records("evidence", 1);
@@ -144,6 +199,8 @@ pub enum Fact {
     Scrub = 2,
     /// That logs kept by a version without packs have their tails.
     Tails = 16,
+    /// That the claims of entries kept by a version without deletion are known.
+    Claims = 17,
 }
 
 /// Second half of the keys of [`USAGE`].
@@ -195,6 +252,15 @@ pub fn schema() -> Schema {
         .table(&HANDED)
         .table(&FACTS)
         .table(&EVIDENCE)
+        .table(&CLAIMS)
+        .table(&CLAIMANTS)
+        .table(&PACKED)
+        .table(&TOMBSTONES)
+        .table(&UNSETTLED)
+        .table(&REMOVALS)
+        .table(&DOOMS)
+        .table(&DELETIONS)
+        .table(&LEASES)
 }
 
 /// What a space has used so far.

@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod care;
+mod deletion;
 mod device;
 mod entries;
 mod formats;

@@ -8,6 +8,7 @@ mod cluster {
     mod clock;
     mod copies;
     mod dead;
+    mod deletion;
     mod door;
     mod files;
     mod full;

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! replica: no entry claims it ─▶ Removal, signed ─▶ every holder
-//! holder:  Kept ─ a quorum of replicas removed it ─▶ Doomed ─ delay and retention over ─▶ gone, Deletion signed
+//! holder:  Kept ─ a quorum of replicas removed it ─▶ Doomed ─ delay over, a quorum says so again ─▶ gone, Deletion signed
 //!             ▲                                        │
-//!             └──────── put again ─────────────────────┘
+//!             └──── put again, or nobody says so again ┘
 //! replica: every holder's deletion is in, or the holder is no member any more ─▶ done
 //! ```
 //! Supernodes cannot read what they keep, so replicas conclude from the clear fields of entries; and one replica cannot
-//! delete anything by itself.
+//! delete anything by itself. A replica that sees a claim again says nothing more, and then nothing goes: the last word
+//! of a quorum must be from after the delay.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,8 +31,11 @@ use minicbor::{Decode, Encode};
 
 use crate::{count::log::Duty, error::Error, message::shard::Indices, standing::Standing};
 
-/// How long shards stay after a removal: as long as a stray does ([`crate::release::RELEASE_DELAY`]), for the same reason.
+/// How long shards stay after a removal unless the operator set something else: as long as a stray does
+/// ([`crate::release::RELEASE_DELAY`]), for the same reason.
 pub const REMOVAL_DELAY: Duration = Duration::from_hours(24);
+/// How long behind the delay the last word may come; a doom that nobody confirms is none any more. Replicas ask every hour.
+pub const DOOM_LAPSE: Duration = Duration::from_hours(24);
 /// The longest retention that is believed: ten years. A replica cannot make a holder keep something for ever.
 pub const RETENTION_MAX: Duration = Duration::from_hours(24 * 365 * 10);
 
@@ -51,7 +55,7 @@ pub struct Removal {
     /// When, by its clock. A put after that is not meant.
     #[n(4)]
     pub time: Timestamp,
-    /// Until when the retention of the space keeps it all the same.
+    /// Until when the retention of the space, and the replica's own delay, keep it all the same.
     #[n(5)]
     pub retained_until: Timestamp,
 }
@@ -134,27 +138,54 @@ pub enum Fate {
 }
 
 /// What a holder heard about the removal of one object. Kept beside the object, so that a restart does not begin anew.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Doom {
-    removals: BTreeMap<PeerId, (Timestamp, Timestamp)>,
+    /// The latest word of each replica.
+    #[n(1)]
+    removals: BTreeMap<PeerId, Word>,
     /// Since when a quorum has removed it.
+    #[n(2)]
     since: Option<Timestamp>,
+    /// Whether a quorum has said so again, after the delay.
+    #[n(3)]
+    confirmed: bool,
+}
+
+/// What one replica said last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+struct Word {
+    /// When, by its clock.
+    #[n(0)]
+    time: Timestamp,
+    /// Until when it keeps the object all the same; the longest it said.
+    #[n(1)]
+    until: Timestamp,
 }
 
 impl Doom {
     /// Takes in a verified removal. Those of others than the replicas of its space,
     /// or from before the put, count for nothing.
     pub fn insert(&mut self, removal: &Removal, heard: Heard<'_>) {
-        let Heard { duty, operator, put, now } = heard;
+        let Heard { duty, operator, put, now, delay } = heard;
         if !duty.includes(&removal.replica) || removal.time <= put {
             return;
         }
+        if self.fate(now, delay) == Fate::Kept && self.since.is_some() {
+            // What was said before is over.
+            *self = Self::default();
+        }
         let until = removal.retained_until.min(now.after(RETENTION_MAX));
-        let heard = self.removals.entry(removal.replica).or_insert((removal.time, until));
-        *heard = (removal.time.max(heard.0), until.max(heard.1));
-        if self.since.is_none() && self.is_quorum(duty, operator) {
+        // Who is no replica any more has no say, and the record stays small.
+        self.removals.retain(|replica, _word| duty.includes(replica));
+        let word = self.removals.entry(removal.replica).or_insert(Word { time: removal.time, until });
+        *word = Word { time: removal.time.max(word.time), until: until.max(word.until) };
+        if self.since.is_none() && self.is_quorum(duty, operator, |_word| true) {
             self.since = Some(now);
         }
+        let at = self.end(delay);
+        self.confirmed = at.is_some_and(|at| self.is_quorum(duty, operator, |word| word.time >= at));
     }
 
     /// The object was put again: what was said before is over.
@@ -162,20 +193,35 @@ impl Doom {
         *self = Self::default();
     }
 
-    /// What becomes of the object.
+    /// What becomes of the object, which stays for `delay` after a quorum has removed it.
     #[must_use]
-    pub fn fate(&self, now: Timestamp) -> Fate {
-        let Some(since) = self.since else { return Fate::Kept };
-        let retained = self.removals.values().map(|(_time, until)| *until).max().unwrap_or_default();
-        let at = since.after(REMOVAL_DELAY).max(retained);
-        if now < at { Fate::Doomed { at } } else { Fate::Gone }
+    pub fn fate(&self, now: Timestamp, delay: Duration) -> Fate {
+        match self.end(delay) {
+            Some(at) if self.confirmed && now >= at => Fate::Gone,
+            Some(at) if self.confirmed || now < at.after(DOOM_LAPSE) => Fate::Doomed { at },
+            Some(_) | None => Fate::Kept,
+        }
     }
 
-    /// As many replicas as make a quorum, of two operators if the replicas have so many.
-    fn is_quorum(&self, duty: &Duty, operator: &dyn Fn(&PeerId) -> Option<OperatorId>) -> bool {
+    /// When the delay and every retention that was named are over.
+    fn end(&self, delay: Duration) -> Option<Timestamp> {
+        let retained = self.removals.values().map(|word| word.until).max().unwrap_or_default();
+        self.since.map(|since| since.after(delay).max(retained))
+    }
+
+    /// As many replicas as make a quorum, of two operators if the replicas have so many, said what `counts`.
+    fn is_quorum(
+        &self,
+        duty: &Duty,
+        operator: &dyn Fn(&PeerId) -> Option<OperatorId>,
+        counts: impl Fn(&Word) -> bool,
+    ) -> bool {
         let operators =
             |peers: &mut dyn Iterator<Item = &PeerId>| peers.map(operator).collect::<BTreeSet<_>>().len();
-        let said = || self.removals.keys().filter(|peer| duty.includes(peer));
+        let said = || {
+            let words = self.removals.iter().filter(|(peer, word)| duty.includes(peer) && counts(word));
+            words.map(|(peer, _word)| peer)
+        };
         let quorum = duty.quorum();
         let of_many = operators(&mut duty.current.iter()).min(quorum);
         quorum > 0 && said().count() >= quorum && operators(&mut said()) >= of_many
@@ -189,10 +235,12 @@ pub struct Heard<'a> {
     pub duty: &'a Duty,
     /// Who runs a replica.
     pub operator: &'a dyn Fn(&PeerId) -> Option<OperatorId>,
-    /// When the object was last put here.
+    /// When the object was last put here, by the holder's clock.
     pub put: Timestamp,
     /// Now.
     pub now: Timestamp,
+    /// How long an object stays after a quorum has removed it.
+    pub delay: Duration,
 }
 
 impl std::fmt::Debug for Heard<'_> {
@@ -283,6 +331,12 @@ impl Record for Removal {
 
 impl SignedRecord for Removal {
     const DOMAIN: Domain = Domain::new("cosmic/removal/1");
+}
+
+impl Record for Doom {
+    const NAME: &'static str = "doom";
+    // The replicas by four tables, at most twelve, with 34 bytes of name and 19 of word each.
+    const LIMIT: usize = 1024;
 }
 
 impl Record for Deletion {

@@ -62,7 +62,14 @@ const SMALL: Plan =
 fn a_small_ring_heals_through_two_months() {
     let seen = run(seeds(0, 3), SMALL);
     assert!(seen.mended > 100 && seen.freed > 100 && seen.destroyed > 10 && seen.emptied > 0, "{seen:?}");
-    assert!(seen.deleted > 0 && seen.adopted > 0 && seen.given > 0 && seen.disagreed > 0, "{seen:?}");
+    assert!(
+        seen.claimed_again > 0
+            && seen.deleted > 0
+            && seen.adopted > 0
+            && seen.given > 0
+            && seen.disagreed > 0,
+        "{seen:?}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use cosmic_common::{hash, id::ObjectId, record::Record};
 use cosmic_custody::{
-    Deletion, Evidence, Placement, Quota, Receipt, Removal, Usage,
+    Deletion, Doom, Evidence, Placement, Quota, Receipt, Removal, Usage,
     audit::proof::{Challenge, GROUP_BYTES, GROUPS},
     message::{
         care::{CareAnswer, CareRequest},
@@ -34,6 +34,7 @@ pub const ROOM: Room = Room {
         decoder("placement", check::only_record::<Placement>),
         decoder("quota", check::only_record::<Quota>),
         decoder("usage", check::only_record::<Usage>),
+        decoder("doom", check::only_record::<Doom>),
         decoder("receipt", receipt),
         decoder("signed-receipt", signed_receipt),
         decoder("care-request", check::only_record::<CareRequest>),

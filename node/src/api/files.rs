@@ -98,7 +98,6 @@ pub(super) async fn remove(
     node.write(move |core, connection| {
         let mut body = rows::find(connection, &space, &name)?.body;
         body.removed = true;
-        body.chunks.clear();
         core.put_file(connection, &space, &body, &[])
     })
     .await?;

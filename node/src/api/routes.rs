@@ -2,7 +2,7 @@
 
 use axum::{extract::DefaultBodyLimit, handler::Handler, routing};
 
-use super::{documents, durability, events, export, files, openapi, spaces, whole};
+use super::{deletion, documents, durability, events, export, files, openapi, spaces, whole};
 use crate::node::Node;
 
 type Route = routing::MethodRouter<Node>;
@@ -263,6 +263,13 @@ fn files() -> Vec<Operation> {
             durability::of_file,
         )
         .gives(200, Json("FileDurability"))
+        .refuses(&["no-space", "ambiguous-space", "no-file"]),
+        get(
+            "/spaces/{space}/files/{name}/deletion",
+            "Who has signed that it deleted its parts of a removed file",
+            deletion::of_file,
+        )
+        .gives(200, Json("FileDeletion"))
         .refuses(&["no-space", "ambiguous-space", "no-file"]),
     ]
 }

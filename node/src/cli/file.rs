@@ -1,4 +1,4 @@
-//! `file`: put and get with progress, list, remove, durability.
+//! `file`: put and get with progress, list, remove, durability, deletion.
 
 use std::{
     fs::File,
@@ -61,6 +61,13 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// What became of a removed file: who has signed that it deleted its parts, and who has not
+    Deletion {
+        /// The space
+        space: String,
+        /// The file's name
+        name: String,
+    },
     /// How safe a file is, and where its shards are
     Durability {
         /// The space
@@ -93,6 +100,9 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Resul
         Command::Remove { space, name, yes: true } => {
             let answer = client.delete(&place(&space, &name))?;
             out.show(&answer, |_answer| format!("{name}: removed"))
+        }
+        Command::Deletion { space, name } => {
+            out.fields(&client.get(&format!("{}/deletion", place(&space, &name)))?)
         }
         Command::Durability { space, name } => {
             out.fields(&client.get(&format!("{}/durability", place(&space, &name)))?)

@@ -22,17 +22,24 @@ pub(crate) struct NewEntry {
     pub(crate) priority: Priority,
     pub(crate) epoch: Option<EpochId>,
     pub(crate) objects: Vec<ObjectId>,
+    pub(crate) targets: Vec<EntryId>,
 }
 
 impl NewEntry {
     /// A clear entry.
     pub(crate) const fn clear(kind: Kind) -> Self {
-        Self { kind, priority: Priority::Normal, epoch: None, objects: Vec::new() }
+        Self { kind, priority: Priority::Normal, epoch: None, objects: Vec::new(), targets: Vec::new() }
     }
 
     /// A sealed entry.
     pub(crate) const fn sealed(kind: Kind, epoch: EpochId) -> Self {
-        Self { kind, priority: Priority::Interactive, epoch: Some(epoch), objects: Vec::new() }
+        Self {
+            kind,
+            priority: Priority::Interactive,
+            epoch: Some(epoch),
+            objects: Vec::new(),
+            targets: Vec::new(),
+        }
     }
 }
 
@@ -70,6 +77,22 @@ impl Space {
         self.append_to(core, connection, (log, dependencies), new, body)
     }
 
+    /// Removes entries of `channel`: nobody needs what they claim any more.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub(crate) fn remove_entries(
+        &mut self,
+        core: &mut Core,
+        connection: &Connection,
+        channel: ChannelId,
+        targets: Vec<EntryId>,
+    ) -> Result<(), Error> {
+        let tombstone = NewEntry { targets, ..NewEntry::clear(Kind::Tombstone) };
+        self.append(core, connection, channel, tombstone, |_core, _bytes| Ok(Vec::new()))?;
+        Ok(())
+    }
+
     fn open_own_log(
         &mut self,
         core: &mut Core,
@@ -104,6 +127,7 @@ impl Space {
             priority: new.priority,
             epoch: new.epoch,
             objects: new.objects,
+            targets: new.targets,
             dependencies,
             ..Draft::new(new.kind, self.time)
         };

@@ -8,7 +8,7 @@ use cosmic_common::{
 };
 use cosmic_log::{entry::Entry, kind::Kind, open::Open};
 use cosmic_seal::epoch::open_copy;
-use cosmic_space::record::CopyRecord;
+use cosmic_space::{record::CopyRecord, rights::Right};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Core, ingest::is_applied, space::Space};
@@ -168,7 +168,26 @@ impl Space {
     ) -> Result<(), Error> {
         let body = FileBody::from_bytes(plain)?;
         store::check_name("a file's name", &body.name)?;
-        files::rows::apply(core, connection, &self.id, entry, &body)
+        match files::rows::apply(core, connection, &self.id, entry, &body)? {
+            Some(superseded) => self.give_up(core, connection, superseded),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes an entry of this device's that a newer one about the same file has superseded. Who wrote that may not have
+    /// known of ours; if he did, he has removed it already, and twice is not more than once.
+    fn give_up(
+        &mut self,
+        core: &mut Core,
+        connection: &Connection,
+        superseded: files::rows::Superseded,
+    ) -> Result<(), Error> {
+        let writer = self.writer.writer_id();
+        let Some(open) = self.logs.get(&superseded.log).map(|state| *state.open()) else { return Ok(()) };
+        if open.writer != writer || self.membership.may(&writer, Right::Write, &open.channel).is_err() {
+            return Ok(());
+        }
+        self.remove_entries(core, connection, open.channel, vec![superseded.entry])
     }
 
     /// Remembers which collection a channel is.

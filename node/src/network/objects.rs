@@ -12,6 +12,7 @@ use cosmic_custody::{
     count::object::ObjectVerdict,
     message::{
         bulk::BulkLength,
+        care::{REMOVALS_MAX, RemovalProgress},
         object::{ObjectAnswer, ObjectRequest, Whereabouts},
         refusal::Refusal,
         space::SessionId,
@@ -165,6 +166,30 @@ async fn get(node: &Node, peer: PeerId, session: SessionId, object: ObjectId) ->
         return Err(Error::Protocol("it sent other bytes than the chunk"));
     }
     Ok(bytes)
+}
+
+/// How far the removals of these objects are, as the gateway hears it from a replica of the space.
+///
+/// # Errors
+/// [`Error`] if there is no gateway, or it does not say.
+pub async fn removals(
+    node: &Node,
+    space: &SpaceId,
+    objects: &[ObjectId],
+) -> Result<Vec<RemovalProgress>, Error> {
+    let GatewaySession { gateway, session, .. } = gateway(node, space)?;
+    let mut stream = node.net.open(gateway, OBJECT, OPEN_PATIENCE).await?;
+    let mut all = Vec::with_capacity(objects.len());
+    for some in objects.chunks(usize::try_from(REMOVALS_MAX).unwrap_or(usize::MAX)) {
+        let request = ObjectRequest::Removals { session, objects: some.to_vec() };
+        stream.send(&request.to_bytes()).await?;
+        match receive(&mut stream).await? {
+            ObjectAnswer::Removals(progress) if progress.len() == some.len() => all.extend(progress),
+            ObjectAnswer::Refused(refusal) => return Err(refusal.into()),
+            _ => return Err(Error::Protocol("it should have said what is removed")),
+        }
+    }
+    Ok(all)
 }
 
 async fn receive(stream: &mut Stream) -> Result<ObjectAnswer, Error> {

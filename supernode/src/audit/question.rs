@@ -36,9 +36,14 @@ impl Audits {
             self.0.metrics.audits_unanswered.inc();
             return Answered::Nothing;
         };
-        let receipt = kept.receipts.into_iter().find(|bytes| is_receipt(bytes, manifest, &suspect));
+        // It keeps what it may not promise any more: a shard on its way out, of an object that is being removed.
+        let is_given_up =
+            kept.receipts.iter().any(|bytes| is_receipt(bytes, manifest, &suspect, Promise::Forwards));
+        let receipt =
+            kept.receipts.into_iter().find(|bytes| is_receipt(bytes, manifest, &suspect, Promise::Keeps));
         let answered = match (&receipt, kept.indices.contains(index)) {
             (None, false) => Answered::NotKept,
+            (None, true) if is_given_up => Answered::NotKept,
             // It says that it has the shard and signs for another, or for nothing.
             (None, true) => Answered::Failed(Finding::Denied),
             (Some(_), _) => self.challenge(care, manifest, suspect).await,
@@ -81,8 +86,8 @@ impl Audits {
     }
 }
 
-/// Whether `bytes` are the holder's promise to keep just this shard.
-fn is_receipt(bytes: &[u8], manifest: &Manifest, suspect: &Suspect) -> bool {
+/// Whether `bytes` are the holder's promise of this kind about just this shard.
+fn is_receipt(bytes: &[u8], manifest: &Manifest, suspect: &Suspect, promise: Promise) -> bool {
     let Suspect { holder, object, index } = *suspect;
     let promised = |receipt: &Receipt| match receipt.held {
         Held::Shard { object: of, index: which, hash } => {
@@ -91,7 +96,6 @@ fn is_receipt(bytes: &[u8], manifest: &Manifest, suspect: &Suspect) -> bool {
         Held::Log { .. } | Held::Object { .. } => false,
     };
     let is_from = |peer: &PeerId| *peer == holder;
-    Receipt::open(bytes).is_ok_and(|receipt| {
-        is_from(&receipt.holder) && receipt.promise == Promise::Keeps && promised(&receipt)
-    })
+    Receipt::open(bytes)
+        .is_ok_and(|receipt| is_from(&receipt.holder) && receipt.promise == promise && promised(&receipt))
 }

@@ -148,6 +148,9 @@ impl Care {
     async fn give_one(&self, one: HandOff) -> Result<bool, shards::Error> {
         let HandOff { object, index, owner, .. } = one;
         let keeper = self.0.shards.keeper();
+        if keeper.is_doomed(&object) {
+            return Ok(false);
+        }
         let Some(row) = keeper.row(&object, index)? else { return Ok(false) };
         let found = keeper.shard(object, index).await?;
         let missing = || shards::Error::NotHere { object, index };

@@ -150,7 +150,19 @@ impl Care {
         }
     }
 
+    /// Whether the replicas of the space say that the object is being removed; if they do not answer, it is not.
+    async fn is_removing(&self, object: ObjectId) -> bool {
+        match self.0.shards.keeper().space_of(&object) {
+            Ok(Some(space)) => self.0.deletion.is_removing(space, object).await,
+            Ok(None) | Err(_) => false,
+        }
+    }
+
     async fn carry_out(self, object: ObjectId, panic: bool) {
+        if self.is_removing(object).await {
+            tracing::debug!(object = %object.short(), "an object is not mended: it is being removed");
+            return self.tell(Input::Mended { object, bytes: 0 });
+        }
         match self.mend(object).await {
             Ok(bytes) => {
                 if bytes > 0 {

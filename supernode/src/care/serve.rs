@@ -102,9 +102,10 @@ impl Care {
                 self.0.audits.hear(evidence).await?;
                 Ok(CareAnswer::Noted)
             }
-            CareRequest::Remove(_) => {
-                let sentence = "this supernode does not take part in removals yet";
-                Err(Refusal::new(RefusalCode::Unavailable, sentence).into())
+            request
+            @ (CareRequest::Remove(_) | CareRequest::Claims { .. } | CareRequest::Removals { .. }) => {
+                let answered = self.0.deletion.answer(request).await.map_err(|error| error.refusal())?;
+                Ok(answered.unwrap_or(CareAnswer::Noted))
             }
         }
     }

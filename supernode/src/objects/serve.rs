@@ -26,7 +26,7 @@ use cosmic_space::{rights::Right, session::Session};
 use futures::{StreamExt as _, stream};
 
 use super::{Error, Objects};
-use crate::context::Context;
+use crate::{context::Context, deletion::Deletion};
 
 /// Streams of devices served at once.
 const STREAMS_MAX: usize = 1024;
@@ -41,16 +41,23 @@ const LOOKUPS: usize = 32;
 ///
 /// # Errors
 /// [`NetError::NotServed`] if somebody else serves the protocol.
-pub(crate) fn serve(objects: &Objects, context: &Arc<Context>, tasks: &Tasks) -> Result<(), NetError> {
+pub(crate) fn serve(
+    objects: &Objects,
+    deletion: &Deletion,
+    context: &Arc<Context>,
+    tasks: &Tasks,
+) -> Result<(), NetError> {
     let incoming = context.net.accept(OBJECT)?;
     let streams = tasks.group("object streams", STREAMS_MAX);
-    let server = Arc::new(Server { objects: objects.clone(), context: Arc::clone(context) });
+    let (objects, deletion) = (objects.clone(), deletion.clone());
+    let server = Arc::new(Server { objects, deletion, context: Arc::clone(context) });
     tasks.spawn("objects", |shutdown| accept(server, incoming, streams, shutdown));
     Ok(())
 }
 
 struct Server {
     objects: Objects,
+    deletion: Deletion,
     context: Arc<Context>,
 }
 
@@ -122,6 +129,15 @@ impl Server {
             ObjectRequest::Have { session, objects } => {
                 match self.session(peer, session, &[Right::Read, Right::Write]) {
                     Ok(_session) => Ok(ObjectAnswer::Had(self.had(objects).await)),
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+            }
+            ObjectRequest::Removals { session, objects } => {
+                match self.session(peer, session, &[Right::Read, Right::Write]) {
+                    Ok(session) => match self.deletion.progress_for_device(session.space, objects).await {
+                        Ok(progress) => Ok(ObjectAnswer::Removals(progress)),
+                        Err(error) => return Ok(Err(error.refusal())),
+                    },
                     Err(refusal) => return Ok(Err(refusal)),
                 }
             }

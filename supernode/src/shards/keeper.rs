@@ -7,7 +7,7 @@ use cosmic_common::{
     id::{Hash, ObjectId, PeerId, SpaceId},
     record::Record as _,
 };
-use cosmic_custody::{HandOff, Held, Placement, Promise, message::care::Surveyed};
+use cosmic_custody::{Fate, HandOff, Held, Placement, Promise, message::care::Surveyed};
 use cosmic_erasure::Manifest;
 use cosmic_store::{Batch, Span};
 use tokio::sync::{Mutex, MutexGuard};
@@ -18,7 +18,7 @@ use crate::{
     holders::Latest,
     quota::Quotas,
     scrub::Thing,
-    tables::{Account, HANDED, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, account},
+    tables::{Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, account},
 };
 
 /// Objects that may be written at once; two writes of one object wait for each other.
@@ -85,7 +85,12 @@ impl Keeper {
         }
         let _lane = self.lane(&manifest.object()).await;
         let row = match self.known(&offer)? {
-            Known::Intact(row) if row.owner == offer.owner || row.owner.is_none() => row,
+            Known::Intact(row)
+                if (row.owner == offer.owner || row.owner.is_none())
+                    && !self.context.store.contains(&DOOMS, &manifest.object())? =>
+            {
+                row
+            }
             known => self.write(&offer, known).await?,
         };
         Ok(self.receipt(manifest.object(), index, &row))
@@ -122,7 +127,10 @@ impl Keeper {
         let row = match known {
             Known::Intact(row) | Known::Damaged(row) => {
                 before = Some(row);
-                KeptRow { owner: row.owner.and(owner), ..row }
+                // What was said of its removal was said of what came before.
+                let doomed = store.contains(&DOOMS, &object)?;
+                let since = if doomed { self.context.clock.now() } else { row.since };
+                KeptRow { owner: row.owner.and(owner), since, ..row }
             }
             Known::Nothing | Known::Manifest => {
                 let room = self.quotas.reserve(space, bytes.len() as u64)?;
@@ -135,6 +143,11 @@ impl Keeper {
         if matches!(known, Known::Nothing) {
             batch.put_slice(&MANIFESTS, &object, manifest_bytes);
             account(&mut batch, &space, Account::Objects, 1);
+            let until = self.context.clock.now().after(self.context.limits.lease);
+            batch.put(&LEASES, &(until, object), &space);
+        }
+        if store.contains(&DOOMS, &object)? {
+            batch.delete(&DOOMS, &object);
         }
         if !matches!(known, Known::Intact(_)) {
             batch.put_slice(&SHARDS, &(object, index), bytes);
@@ -198,7 +211,7 @@ impl Keeper {
         account(&mut batch, &row.space, Account::ShardBytes, -bytes);
         let others = store.scan(&KEPT, &Span::prefix(&object), 2).collect::<Result<Vec<_>, _>>()?;
         if others.iter().all(|(other, _row)| *other == key) {
-            batch.delete(&MANIFESTS, &object);
+            batch.delete(&MANIFESTS, &object).delete(&DOOMS, &object);
             account(&mut batch, &row.space, Account::Objects, -1);
         }
         store.commit(batch).await?;
@@ -349,17 +362,30 @@ impl Keeper {
         if before.as_ref() != Some(&counts) {
             let mut batch = store.batch();
             batch.put(&PLACEMENTS, &object, &counts);
+            if !store.contains(&MANIFESTS, &object)? {
+                // Where shards are kept, those that are put again say so.
+                batch.delete(&DOOMS, &object);
+            }
             store.commit(batch).await?;
         }
         Ok(counts)
     }
 
-    /// The placement record of `object` that is kept here.
+    /// The placement record of `object` that is kept here; none while it is being removed.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn placement(&self, object: &ObjectId) -> Result<Option<Placement>, Error> {
-        Ok(self.context.store.get(&PLACEMENTS, object)?)
+        let placement = self.context.store.get(&PLACEMENTS, object)?;
+        Ok(placement.filter(|_| !self.is_doomed(object)))
+    }
+
+    /// Whether a quorum of the replicas of its space removes the object: nothing is promised for it any more.
+    #[must_use]
+    pub fn is_doomed(&self, object: &ObjectId) -> bool {
+        let (now, delay) = (self.context.clock.now(), self.context.limits.removal_delay);
+        let doom = self.context.store.get(&DOOMS, object).unwrap_or_default();
+        doom.is_some_and(|doom| doom.fate(now, delay) != Fate::Kept)
     }
 
     /// Whether `bytes` more could be kept of `space` now; the sentence says why not.
@@ -373,12 +399,14 @@ impl Keeper {
 
     fn receipt(&self, object: ObjectId, index: u8, row: &KeptRow) -> Vec<u8> {
         let held = Held::Shard { object, index, hash: row.hash };
-        let promise = if row.owner.is_some() { Promise::Forwards } else { Promise::Keeps };
+        let is_kept = row.owner.is_none() && !self.is_doomed(&object);
+        let promise = if is_kept { Promise::Keeps } else { Promise::Forwards };
         let ring = self.holders.borrow().digest();
         self.context.receipt(held, promise, ring)
     }
 
-    async fn lane(&self, object: &ObjectId) -> Option<MutexGuard<'_, ()>> {
+    /// The turn of whoever changes what is kept of `object`.
+    pub(crate) async fn lane(&self, object: &ObjectId) -> Option<MutexGuard<'_, ()>> {
         let [first, ..] = *object.as_bytes();
         match self.lanes.get(usize::from(first) % LANES) {
             Some(lane) => Some(lane.lock().await),

@@ -192,6 +192,7 @@ impl Actor {
             Command::Settle { reply } => self.gathering.waiters.push(Waiter::Settle(reply)),
             Command::Packed { runs, reply } => self.packed(&runs, reply),
             Command::Free { run, reply } => self.free(&run, reply),
+            Command::Judge { places, reply } => self.judge(&places, reply),
             Command::Reconcile { peer, reply } => self.reconcile_for(peer, reply),
             Command::Rest => return self.rest(),
         }

@@ -31,7 +31,7 @@ use super::{
     state::Taken,
 };
 use crate::{
-    duty,
+    deletion, duty,
     metrics::Why,
     tables::{self, FORKS, FORWARDS, SPACES, TAILS},
 };
@@ -242,6 +242,9 @@ impl Actor {
             (None, _) => {
                 disk::put_entry(&mut self.gathering.batch, &self.state, entry, taken);
                 self.grow_tail(log, seq, entry.as_bytes().len());
+                if let Taken::New { channel, order: None } = taken {
+                    deletion::note_entry(&mut self.gathering.batch, self.id, *channel, entry);
+                }
             }
             (Some(relay), Origin::Session(_)) => {
                 relay.forward(&mut self.gathering.batch, &self.id, entry, frame);

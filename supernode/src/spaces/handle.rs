@@ -18,7 +18,7 @@ use cosmic_sync::{
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::error::Error;
+use super::{error::Error, judging::Judged};
 use crate::source::Source;
 
 /// Commands that may wait for one space; who finds no room waits at his own edge.
@@ -135,6 +135,7 @@ pub(super) enum Command {
     Settle { reply: Reply<()> },
     Packed { runs: Vec<Run>, reply: Reply<()> },
     Free { run: Run, reply: Reply<()> },
+    Judge { places: Vec<(LogId, u64)>, reply: Reply<Judged> },
     Reconcile { peer: PeerId, reply: Reply<()> },
     Rest,
 }
@@ -153,6 +154,7 @@ impl Command {
             | Self::Free { reply, .. }
             | Self::Reconcile { reply, .. } => fail(reply),
             Self::Attest { reply, .. } => fail(reply),
+            Self::Judge { reply, .. } => fail(reply),
             Self::Rest => {}
         }
     }
@@ -263,6 +265,14 @@ impl Space {
     /// [`Error::NoReplica`], or if writing failed.
     pub async fn free(&self, run: Run) -> Result<(), Error> {
         self.ask(|reply| Command::Free { run, reply }).await
+    }
+
+    /// Which of the tombstones at these places count, and how long what they remove is kept.
+    ///
+    /// # Errors
+    /// [`Error::NoReplica`].
+    pub async fn judge(&self, places: Vec<(LogId, u64)>) -> Result<Judged, Error> {
+        self.ask(|reply| Command::Judge { places, reply }).await
     }
 
     /// Compares heads with another replica, pulls what is missing here and pushes what is missing there.

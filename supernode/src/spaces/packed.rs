@@ -11,8 +11,8 @@ use super::{
     error::Error,
     handle::{Reply, Run},
 };
-use crate::packs::first_freed;
 use crate::tables::{Account, ENTRIES, FREEING, PACKS, TAILS, account};
+use crate::{deletion, packs::first_freed};
 
 impl Actor {
     /// Notes that runs lie in packs; the answer comes once that is durable.
@@ -35,6 +35,7 @@ impl Actor {
         let (space, batch) = (self.id, self.gathering.batch_mut());
         batch.put(&PACKS, &(space, log, to), &(from, object));
         batch.put(&FREEING, &(space, log, to), &Timestamp::default());
+        deletion::note_pack(batch, space, &run.packed);
         let Some(tail) = self.state.tails.get(&log).copied().filter(|tail| tail.from == from) else { return };
         match tail.behind(run.entries, run.bytes) {
             Some(left) => {

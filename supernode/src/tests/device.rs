@@ -62,8 +62,13 @@ pub(super) struct Device {
 impl Device {
     /// A device that founds a space.
     pub(super) fn founder(network: &MemoryNetwork, n: u8) -> Self {
+        Self::founder_with(network, n, Policy::default())
+    }
+
+    /// The same, of a space with this policy.
+    pub(super) fn founder_with(network: &MemoryNetwork, n: u8, policy: Policy) -> Self {
         let writer = key(n ^ 0x80);
-        let genesis = Genesis { root: writer.writer_id(), nonce: [n; 16], policy: Policy::default() };
+        let genesis = Genesis { root: writer.writer_id(), nonce: [n; 16], policy };
         let mut device = Self::member(network, n, genesis.space_id(), writer, None);
         let founding = MembershipRecord::Genesis(genesis.clone()).to_bytes();
         device.genesis = Some(genesis);
@@ -87,6 +92,11 @@ impl Device {
 
     /// Writes an entry, and opens the log first if need be.
     pub(super) fn write(&mut self, channel: ChannelId, kind: Kind, body: Vec<u8>) -> Entry {
+        self.write_with(channel, Draft::new(kind, HybridTime::default()), body)
+    }
+
+    /// The same, with clear fields.
+    pub(super) fn write_with(&mut self, channel: ChannelId, mut draft: Draft, body: Vec<u8>) -> Entry {
         if !self.own.contains_key(&channel) {
             let open = Open {
                 space: self.space,
@@ -100,8 +110,7 @@ impl Device {
             self.keep(channel, &entry);
         }
         let state = self.own.get_mut(&channel).unwrap();
-        let mut draft = Draft::new(kind, HybridTime::default());
-        draft.epoch = kind.is_sealed().then(|| EpochId::from_bytes([7; 32]));
+        draft.epoch = draft.kind.is_sealed().then(|| EpochId::from_bytes([7; 32]));
         let entry = append(state, draft, &self.writer, |_core| body).unwrap();
         state.extend(&entry);
         self.keep(channel, &entry);

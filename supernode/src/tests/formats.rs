@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::{
     scrub::{Damage, Fault, LogAt, Place, Progress, RowsOf, Thing},
-    tables::{EvidenceRow, KeptRow, LogRow},
+    tables::{EvidenceRow, KeptRow, LogRow, RemovalRow},
 };
 
 fn log_rows() -> [LogRow; 2] {
@@ -88,6 +88,19 @@ fn evidence_rows() -> [EvidenceRow; 2] {
     [standing, over]
 }
 
+fn removal_rows() -> [RemovalRow; 2] {
+    let since = Timestamp::from_unix_ms(1_750_000_000_000);
+    let begun = RemovalRow { since, next: Timestamp::default(), tries: 0, keeping: 0, silent: 0 };
+    let largest = RemovalRow {
+        since: Timestamp::from_unix_ms(u64::MAX),
+        next: Timestamp::from_unix_ms(u64::MAX),
+        tries: u32::MAX,
+        keeping: u32::MAX,
+        silent: u32::MAX,
+    };
+    [begun, largest]
+}
+
 /// Compares with the golden file, one sample per line, in both directions.
 fn golden<T: Record + PartialEq + Debug>(file: &str, samples: &[T]) {
     let hex = |sample: &T| sample.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -106,6 +119,7 @@ fn golden_bytes_of_version_1() {
     golden("kept-row.v1.hex", &kept_rows());
     golden("scrub-progress.v1.hex", &progresses());
     golden("evidence-row.v1.hex", &evidence_rows());
+    golden("removal-row.v1.hex", &removal_rows());
 }
 
 proptest! {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::{
     care::CARE,
     config::Config,
-    context::{Context, Limits},
+    context::Context,
     duty,
     holders::Holders,
     metrics::Metrics,
@@ -97,7 +97,7 @@ impl World {
                 ring: seen.clone(),
                 metrics: Metrics::register(&registry),
                 health,
-                limits: Limits::default(),
+                limits: settings.limits(),
                 sessions: Sessions::default(),
                 suspects: Suspects::default(),
             });

@@ -234,6 +234,7 @@ async fn every_path_of_the_document_answers_as_described() {
     walk.take(("post", "/export"), here(""), |request| request.json(&export)).await;
 
     walk.take(("delete", FILE), here(""), plain).await;
+    walk.take(("get", "/spaces/{space}/files/{name}/deletion"), here(""), plain).await;
     walk.take(("delete", DOCUMENT), here(wait), plain).await;
     walk.take(("delete", "/spaces/{space}"), here(""), plain).await;
     walk.take(("post", "/spaces/join"), here(""), |request| request.json(&ticket)).await;

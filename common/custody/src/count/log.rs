@@ -57,7 +57,9 @@ impl Duty {
         self.current.len() < REPLICAS
     }
 
-    pub(crate) fn includes(&self, peer: &PeerId) -> bool {
+    /// Whether `peer` is a replica by any of these tables.
+    #[must_use]
+    pub fn includes(&self, peer: &PeerId) -> bool {
         self.current.contains(peer) || self.earlier.contains(peer)
     }
 }

@@ -4,7 +4,7 @@
 //! shards themselves move on `/cosmic/shard/1`.
 
 use cosmic_common::{
-    id::ObjectId,
+    id::{ObjectId, SpaceId},
     limit::MESSAGE_MAX_BYTES,
     record::{Record, Shape},
 };
@@ -17,6 +17,8 @@ use crate::{audit::proof::Challenge, repair::lease::Lease};
 pub const PROTOCOL: &str = "/cosmic/care/1";
 /// Objects one `Survey` may ask for: a question of 140 KB and an answer of 50 KB.
 pub const SURVEY_MAX: u64 = 4096;
+/// Objects one `Removals` may ask for: an answer has up to 20 deletions of 250 bytes for each.
+pub const REMOVALS_MAX: u64 = 128;
 
 /// What a supernode may ask of another.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -57,6 +59,30 @@ pub enum CareRequest {
     /// Signed evidence of audits that failed.
     #[n(6)]
     Report(#[cbor(n(0), with = "bounded::blobs")] Vec<Vec<u8>>),
+    /// Does anybody claim these objects of a space, of which something is kept here? Asked of its replicas. Those that nobody
+    /// claims are removed.
+    #[n(7)]
+    Claims {
+        /// The space.
+        #[n(0)]
+        space: SpaceId,
+        /// The objects.
+        #[cbor(n(1), decode_with = "bounded::values::<_, _, SURVEY_MAX>")]
+        objects: Vec<ObjectId>,
+        /// Whether those that nobody claims are overdue: nobody did since they were put, and their lease is over.
+        #[n(2)]
+        overdue: bool,
+    },
+    /// How far the removals of these objects of a space are. Asked of its replicas.
+    #[n(8)]
+    Removals {
+        /// The space.
+        #[n(0)]
+        space: SpaceId,
+        /// The objects.
+        #[cbor(n(1), decode_with = "bounded::values::<_, _, REMOVALS_MAX>")]
+        objects: Vec<ObjectId>,
+    },
 }
 
 /// What it answers.
@@ -87,6 +113,45 @@ pub enum CareAnswer {
     /// To anything.
     #[n(6)]
     Refused(#[n(0)] Refusal),
+    /// To `Claims`, in its order.
+    #[n(7)]
+    Claimed(#[cbor(n(0), decode_with = "bounded::values::<_, _, SURVEY_MAX>")] Vec<Claim>),
+    /// To `Removals`, in its order.
+    #[n(8)]
+    Removals(#[cbor(n(0), decode_with = "bounded::values::<_, _, REMOVALS_MAX>")] Vec<RemovalProgress>),
+}
+
+/// What a replica knows of an object of its space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Claim {
+    /// No entry claims it; none that is known here.
+    #[n(0)]
+    None,
+    /// An entry claims it, or it is a pack of entries.
+    #[n(1)]
+    Claimed,
+    /// It is being removed.
+    #[n(2)]
+    Removing,
+}
+
+/// How far the removal of one object is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RemovalProgress {
+    /// Whether it is under way: not everybody who may keep a part has signed its deletion.
+    #[n(1)]
+    pub under_way: bool,
+    /// Members that are known to keep a part of it still.
+    #[n(2)]
+    pub keeping: u32,
+    /// Members that did not answer when they were asked last.
+    #[n(3)]
+    pub silent: u32,
+    /// Signed deletions.
+    #[cbor(n(4), with = "bounded::blobs")]
+    pub deletions: Vec<Vec<u8>>,
 }
 
 /// What is kept of one object.

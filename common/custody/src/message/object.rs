@@ -16,7 +16,13 @@ use cosmic_common::{
 };
 use minicbor::{Decode, Encode};
 
-use super::{bounded, bulk::BulkLength, refusal::Refusal, space::SessionId};
+use super::{
+    bounded,
+    bulk::BulkLength,
+    care::{REMOVALS_MAX, RemovalProgress},
+    refusal::Refusal,
+    space::SessionId,
+};
 
 /// The name of the protocol.
 pub const PROTOCOL: &str = "/cosmic/object/1";
@@ -69,6 +75,16 @@ pub enum ObjectRequest {
         #[cbor(n(1), decode_with = "bounded::values::<_, _, HAVE_MAX>")]
         objects: Vec<ObjectId>,
     },
+    /// How far the removals of these objects are: who has signed that it deleted them, and how many have not.
+    #[n(4)]
+    Removals {
+        /// A session of the space.
+        #[n(0)]
+        session: SessionId,
+        /// The objects.
+        #[cbor(n(1), decode_with = "bounded::values::<_, _, REMOVALS_MAX>")]
+        objects: Vec<ObjectId>,
+    },
 }
 
 /// What a gateway answers.
@@ -93,6 +109,9 @@ pub enum ObjectAnswer {
     /// To anything.
     #[n(4)]
     Refused(#[n(0)] Refusal),
+    /// To `Removals`, in its order.
+    #[n(5)]
+    Removals(#[cbor(n(0), decode_with = "bounded::values::<_, _, REMOVALS_MAX>")] Vec<RemovalProgress>),
 }
 
 /// What is known of an object's safety; the device checks it all and counts for itself.

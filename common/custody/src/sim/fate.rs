@@ -28,6 +28,9 @@ impl World {
         if self.chance.happens(per_day(60)) {
             self.remove();
         }
+        if self.chance.happens(per_day(60)) {
+            self.claim_again();
+        }
         if self.chance.happens(per_day(if wild { 500 } else { 100 })) {
             self.rot();
         }

@@ -3,7 +3,7 @@
 use cosmic_common::id::ObjectId;
 
 use super::{node::Power, world::World};
-use crate::Care;
+use crate::{Care, removal::REMOVAL_DELAY};
 
 impl World {
     /// Nothing that was acknowledged, and not removed, has fewer than k shards on disks, ever.
@@ -34,7 +34,7 @@ impl World {
                 node.power,
                 node.liar,
                 node.version,
-                node.dooms.get(object).map(|doom| doom.fate(self.now)),
+                node.dooms.get(object).map(|doom| doom.fate(self.now, REMOVAL_DELAY)),
                 kinds.collect::<Vec<_>>(),
                 node.queue.why(object, self.now),
             );

@@ -14,7 +14,7 @@ use crate::{
     Retirement,
     audit::docket::Failure,
     message::{care::Surveyed, shard::Indices},
-    removal::Heard,
+    removal::{Heard, REMOVAL_DELAY},
     repair::{budget::Allowance, queue::Settings},
 };
 
@@ -145,7 +145,7 @@ impl Node {
     }
 
     pub(super) fn is_doomed(&self, object: &ObjectId, now: Timestamp) -> bool {
-        self.dooms.get(object).is_some_and(|doom| doom.fate(now) != Fate::Kept)
+        self.dooms.get(object).is_some_and(|doom| doom.fate(now, REMOVAL_DELAY) != Fate::Kept)
     }
 
     pub(super) fn has(&self, object: ObjectId, handed_off: bool) -> Indices {
@@ -213,10 +213,15 @@ impl Node {
     fn receipts(&self, object: ObjectId, scene: &Scene<'_>) -> Vec<Receipt> {
         let Some(manifest) = scene.manifests.get(&object) else { return Vec::new() };
         let copies = self.copies.range((object, 0)..=(object, u8::MAX));
+        let doomed = self.is_doomed(&object, scene.now);
         copies
             .map(|((_, index), copy)| Receipt {
                 held: Held::Shard { object, index: *index, hash: manifest.shard(*index).unwrap() },
-                promise: if copy.owner.is_some() { Promise::Forwards } else { copy.release.promise() },
+                promise: if copy.owner.is_some() || doomed {
+                    Promise::Forwards
+                } else {
+                    copy.release.promise()
+                },
                 holder: self.peer,
                 incarnation: Incarnation::from_bytes([self.life; 16]),
                 ring: Hash::from_bytes([0; 32]),
@@ -241,8 +246,8 @@ impl Node {
             };
             let put = self.puts.get(&object).copied().unwrap_or_default();
             let doom = self.dooms.entry(object).or_default();
-            doom.insert(removal, Heard { duty: &duty, operator: &operator, put, now });
-            if doom.fate(now) != Fate::Gone {
+            doom.insert(removal, Heard { duty: &duty, operator: &operator, put, now, delay: REMOVAL_DELAY });
+            if doom.fate(now, REMOVAL_DELAY) != Fate::Gone {
                 return Answer::Noted;
             }
             self.copies.retain(|(other, _), _| *other != object);

@@ -10,7 +10,7 @@ use super::{
     node::{Answer, Message, SPACE},
     world::{Object, World},
 };
-use crate::{Care, Choice, HeldCopy, Removal, Removing, message::shard::Indices};
+use crate::{Care, Choice, HeldCopy, Removal, Removing, message::shard::Indices, removal::REMOVAL_DELAY};
 
 impl World {
     pub(super) fn write(&mut self) {
@@ -89,6 +89,30 @@ impl World {
         self.objects[place].removed = Some((self.now, removing));
     }
 
+    /// Somebody claims an object again while its removal waits, and does not put it again: nobody told him to.
+    pub(super) fn claim_again(&mut self) {
+        let waits = |place: &usize| {
+            let removed = self.objects[*place].removed.as_ref();
+            removed.is_some_and(|(since, _removing)| self.now < since.after(REMOVAL_DELAY))
+        };
+        let waiting: Vec<usize> = (0..self.objects.len()).filter(waits).collect();
+        let Some(place) = self.chance.pick(&waiting).copied() else { return };
+        // Nobody looked after it meanwhile; what is lost already was lost as a removed object.
+        let id = self.objects[place].id;
+        if self.real(&id, None).len() >= self.manifests[&id].codec().k() {
+            self.objects[place].removed = None;
+            self.seen.claimed_again += 1;
+        }
+    }
+
+    /// Whether a replica that is there says that an object is being removed: nobody mends it then.
+    pub(super) fn is_being_removed(&self, object: &ObjectId) -> bool {
+        let latest = self.tables.last().unwrap();
+        let mut replicas = latest.replicas_of(&SPACE);
+        replicas.any(|replica| self.nodes[self.place_of[&replica]].is_on())
+            && self.objects.iter().any(|other| other.id == *object && other.removed.is_some())
+    }
+
     /// The replicas of the space ask everybody who has part of a removed object, until everybody signed.
     pub(super) fn remove_objects(&mut self) {
         let latest = self.tables.len() - 1;
@@ -116,7 +140,7 @@ impl World {
                     continue;
                 }
                 for holder in &owed {
-                    let (time, retained_until) = (self.now, self.now);
+                    let (time, retained_until) = (self.now, since.after(REMOVAL_DELAY));
                     let removal = Removal { space: SPACE, object, replica: *replica, time, retained_until };
                     if let Some(Answer::Deleted(deletion)) = self.ask(from, *holder, Message::Remove(removal))
                     {

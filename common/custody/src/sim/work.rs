@@ -39,7 +39,7 @@ impl World {
         for object in objects {
             // Each supernode looks at each object in its turn, and not all at one moment.
             let phase = u64::from(object.as_bytes()[0]) + u64::from(self.nodes[me].peer.as_bytes()[0]);
-            if (tick + phase).is_multiple_of(every) && !self.nodes[me].is_doomed(&object, self.now) {
+            if (tick + phase).is_multiple_of(every) && !self.is_being_removed(&object) {
                 self.examine(me, object);
             }
         }

@@ -61,6 +61,7 @@ seen!(
     rotted,
     emptied,
     deleted,
+    claimed_again,
     disagreed,
     found_lost,
     slandered,

@@ -24,7 +24,7 @@ use crate::{
     pack::tail::Tail,
     placement::Placement,
     receipt::{Promise, Receipt},
-    removal::{Deletion, Removal},
+    removal::{Deletion, Doom, Removal},
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -58,6 +58,7 @@ fn golden_bytes_of_version_1() {
     golden("quota.v1.hex", &samples::quotas());
     golden("usage.v1.hex", &samples::usages());
     golden("tail.v1.hex", &samples::tails());
+    golden("doom.v1.hex", &samples::dooms());
     golden("space-frame.v1.hex", &samples::space_frames());
     golden("replica-call.v1.hex", &samples::replica_calls());
     golden("replica-reply.v1.hex", &samples::replica_replies());
@@ -243,6 +244,7 @@ proptest! {
         strike::<Receipt>(&samples::receipts(), blow);
         strike::<Placement>(&samples::placements(), blow);
         strike::<Tail>(&samples::tails(), blow);
+        strike::<Doom>(&samples::dooms(), blow);
         strike::<SpaceFrame>(&samples::space_frames(), blow);
         strike::<ReplicaCall>(&samples::replica_calls(), blow);
         strike::<ReplicaReply>(&samples::replica_replies(), blow);

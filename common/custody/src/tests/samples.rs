@@ -1,6 +1,6 @@
 //! One sample of every shape of every format; the golden files are made of these.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::{
     heads::Head,
@@ -11,13 +11,14 @@ use cosmic_common::{
 use cosmic_identity::key::SecretKey;
 
 use crate::{
+    Duty,
     audit::{
         evidence::{Evidence, Finding},
         proof::Challenge,
     },
     message::{
         bulk::BulkLength,
-        care::{CareAnswer, CareRequest, Surveyed},
+        care::{CareAnswer, CareRequest, Claim, RemovalProgress, Surveyed},
         object::{ObjectAnswer, ObjectRequest, Whereabouts},
         refusal::{Refusal, RefusalCode},
         replica::{LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped},
@@ -28,7 +29,7 @@ use crate::{
     placement::{Holding, Placement},
     quota::{Quota, Usage},
     receipt::{Held, Promise, Receipt},
-    removal::{Deletion, Removal},
+    removal::{Deletion, Doom, Heard, Removal},
     repair::lease::Lease,
 };
 
@@ -177,6 +178,7 @@ pub(super) fn object_requests() -> Vec<ObjectRequest> {
         ObjectRequest::Get { session, object },
         ObjectRequest::Status { session, object },
         ObjectRequest::Have { session, objects: vec![OBJECT] },
+        ObjectRequest::Removals { session, objects: vec![OBJECT] },
     ]
 }
 
@@ -187,6 +189,7 @@ pub(super) fn object_answers() -> Vec<ObjectAnswer> {
         ObjectAnswer::Follows { length: BulkLength::new(1).unwrap() },
         ObjectAnswer::Had(vec![OBJECT]),
         ObjectAnswer::Refused(refusal()),
+        ObjectAnswer::Removals(removals_under_way()),
     ]
 }
 
@@ -229,6 +232,8 @@ pub(super) fn care_requests() -> Vec<CareRequest> {
         CareRequest::EndLease { object: OBJECT },
         CareRequest::Remove(vec![vec![1], vec![2, 3]]),
         CareRequest::Report(vec![vec![1], vec![2, 3]]),
+        CareRequest::Claims { space: SPACE, objects: vec![OBJECT], overdue: true },
+        CareRequest::Removals { space: SPACE, objects: vec![OBJECT] },
     ]
 }
 
@@ -246,7 +251,35 @@ pub(super) fn care_answers() -> Vec<CareAnswer> {
         CareAnswer::Noted,
         CareAnswer::Removing(vec![vec![1], vec![2, 3]]),
         CareAnswer::Refused(refusal()),
+        CareAnswer::Claimed(vec![Claim::None, Claim::Claimed, Claim::Removing]),
+        CareAnswer::Removals(removals_under_way()),
     ]
+}
+
+fn removals_under_way() -> Vec<RemovalProgress> {
+    let under_way =
+        RemovalProgress { under_way: true, keeping: 2, silent: 1, deletions: vec![vec![1], vec![2, 3]] };
+    vec![under_way, RemovalProgress::default()]
+}
+
+/// Removed by nobody, by one replica, and by as many as there can be.
+pub(super) fn dooms() -> Vec<Doom> {
+    let now = Timestamp::from_unix_ms(1_760_172_800_000);
+    let heard = |replicas: u8| {
+        let mut doom = Doom::default();
+        let duty = Duty { current: (1..=3).map(peer).collect(), earlier: (4..=12).map(peer).collect() };
+        for replica in 1..=replicas {
+            let removal = Removal { replica: peer(replica), time: now, ..removals().remove(0) };
+            let put = Timestamp::from_unix_ms(1);
+            let operator = |_: &PeerId| None;
+            doom.insert(
+                &removal,
+                Heard { duty: &duty, operator: &operator, put, now, delay: Duration::ZERO },
+            );
+        }
+        doom
+    };
+    vec![heard(0), heard(1), heard(12)]
 }
 
 /// By the holder 1, for the evidence of 2.

@@ -188,6 +188,18 @@ fn files() -> Vec<(&'static str, Value)> {
                 ("shards_by_holder", json!({ "type": "object", "additionalProperties": count() })),
             ]),
         ),
+        (
+            "FileDeletion",
+            object(&[
+                ("state", json!({ "enum": ["deleted", "deleting", "waiting", "unknown"] })),
+                ("chunks", count()),
+                ("chunks_deleted", count()),
+                ("holders_deleted", list(&text())),
+                ("holders_pending", count()),
+                ("holders_silent", count()),
+                ("objects", list(&text())),
+            ]),
+        ),
     ]
 }
 
