@@ -41,7 +41,7 @@ use cosmic_custody::{
 };
 use cosmic_runtime::exit::sentence;
 
-pub(crate) use self::claims::{note_entry, note_pack};
+pub(crate) use self::claims::{learn_from_old_entries, note_entry, note_pack};
 pub use self::{config::Config, metrics::Metrics};
 use crate::{
     care,
@@ -230,7 +230,7 @@ impl Deletion {
         }
         let store = &self.0.context.store;
         if !store.contains(&FACTS, &(Fact::Claims as u8))? {
-            claims::learn_from_old_entries(store, self.0.spaces.reader()).await?;
+            learn_from_old_entries(store, self.0.spaces.reader()).await?;
         }
         self.0.knows_claims.store(true, Ordering::Release);
         Ok(())

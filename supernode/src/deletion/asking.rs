@@ -3,7 +3,7 @@
 //! ```text
 //! due ─▶ in step with the other replicas? ── no ──▶ later
 //!          │ yes
-//!        claimed again? ── yes ──▶ withdrawn
+//!        claimed again? ── yes ──▶ withdrawn; by another replica: later
 //!          │ no
 //!        Survey to all ─▶ Remove to those who keep something, or should ─▶ deletions
 //!          are stored ─▶ nobody has anything, and nobody is silent ─▶ done
@@ -83,6 +83,12 @@ impl Deletion {
         if !batch.is_empty() {
             store.commit(batch).await?;
         }
+        // What one of the others claims may be a pack that is not noted here, or he has not seen the tombstone yet.
+        let objects: Vec<ObjectId> = open.keys().copied().collect();
+        let contested = self.claims_at_replicas(space, &objects).await.claimed;
+        let (contested, open): (Open, Open) =
+            open.into_iter().partition(|(object, _row)| contested.contains(object));
+        self.postpone(space, contested).await?;
         if open.is_empty() {
             return Ok(());
         }
@@ -114,6 +120,9 @@ impl Deletion {
     }
 
     async fn postpone(&self, space: SpaceId, open: Open) -> Result<(), Error> {
+        if open.is_empty() {
+            return Ok(());
+        }
         let store = &self.0.context.store;
         let mut batch = store.batch();
         for (object, row) in open {

@@ -134,7 +134,7 @@ impl Deletion {
 }
 
 /// Notes the claims of entries and packs that are here already. Done once; begins anew if it is interrupted.
-pub(super) async fn learn_from_old_entries(store: &Store, reader: &Reader) -> Result<(), Error> {
+pub(crate) async fn learn_from_old_entries(store: &Store, reader: &Reader) -> Result<(), Error> {
     let mut batch = store.batch();
     let mut rows = 0_usize;
     let mut after = None;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use cosmic_common::{
     hash,
-    id::{ChannelId, EntryId, ObjectId, PeerId, SpaceId},
+    id::{ChannelId, EntryId, LogId, ObjectId, PeerId, SpaceId},
     record::Record as _,
     time::{HybridTime, Timestamp},
 };
 use cosmic_custody::{
-    Deletion as Signed, Fate, Promise, Receipt, Removal,
+    Deletion as Signed, Fate, Packed, Promise, Receipt, Removal,
     message::{
         care::{CareAnswer, CareRequest, Claim},
         refusal::RefusalCode,
@@ -363,4 +363,56 @@ async fn a_forged_removal_is_refused_and_one_replica_removes_nothing() {
     assert!(shards(holder, &object) > 0);
     let kept = holder.services.shards.keeper().which(&object).unwrap().receipts;
     assert!(kept.iter().all(|receipt| Receipt::open(receipt).unwrap().promise == Promise::Keeps));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_of_entries_from_before_there_were_claims_are_learnt() {
+    let world = world(6, 3600, 3600);
+    let mut author = Author::new(&world).await;
+    let space = author.space();
+    let object = put(&world, space, 1).await;
+    let entry = author.claim(&[object]).await;
+    author.remove(FILES, entry).await;
+    let replica = world.replicas(&space)[0];
+    let store = &replica.context.store;
+    eventually("it is settled", || async {
+        store.scan(&UNSETTLED, &Span::all(), 1).next().is_none().then_some(())
+    })
+    .await;
+    let claims = || -> Vec<_> { store.scan(&CLAIMS, &Span::all(), usize::MAX).map(Result::unwrap).collect() };
+    let tombstones =
+        || -> Vec<_> { store.scan(&TOMBSTONES, &Span::all(), usize::MAX).map(Result::unwrap).collect() };
+    let before = (claims(), tombstones());
+    assert_eq!((before.0.len(), before.1.len()), (1, 1));
+    let mut batch = store.batch();
+    batch.delete_span(&CLAIMS, &Span::all()).delete_span(&CLAIMANTS, &Span::all());
+    batch.delete_span(&TOMBSTONES, &Span::all());
+    store.commit(batch).await.unwrap();
+    deletion::learn_from_old_entries(store, replica.spaces.reader()).await.unwrap();
+    assert_eq!((claims(), tombstones()), before);
+    assert!(store.contains(&CLAIMANTS, &(space, entry, object)).unwrap());
+    assert!(store.scan(&UNSETTLED, &Span::all(), 1).next().is_some(), "and are looked at again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_that_one_replica_has_noted_is_not_removed_by_the_others() {
+    let world = world(6, 0, 2);
+    let mut author = Author::new(&world).await;
+    let space = author.space();
+    let (pack, forgotten) = (put(&world, space, 1).await, put(&world, space, 2).await);
+    author.claim(&[]).await;
+    let replicas = world.replicas(&space);
+    let mut batch = replicas[0].context.store.batch();
+    let packed = Packed { log: LogId::from_bytes([3; 32]), from: 0, to: 1, object: pack };
+    deletion::note_pack(&mut batch, space, &packed);
+    replicas[0].context.store.commit(batch).await.unwrap();
+    eventually("what nobody knows goes", || async { holders(&world, &forgotten).is_empty().then_some(()) })
+        .await;
+    let asked = |node: &&Supernode| {
+        let row = node.context.store.get(&REMOVALS, &(space, pack)).unwrap();
+        row.is_some_and(|row| row.tries > 0)
+    };
+    eventually("the others have tried", || async { replicas[1..].iter().all(asked).then_some(()) }).await;
+    assert_eq!(holders(&world, &pack).len(), 6);
+    assert!(!world.supernodes.iter().any(|node| node.services.shards.keeper().is_doomed(&pack)));
 }
