@@ -165,6 +165,11 @@ impl Liveness {
         self.heard.iter().filter(|(_peer, heard)| heard.is_active).map(|(peer, _heard)| peer)
     }
 
+    /// The active and the retired members.
+    pub fn known(&self) -> impl Iterator<Item = &PeerId> {
+        self.heard.keys()
+    }
+
     /// The active members that were heard lately.
     pub fn present(&self, now: Timestamp) -> impl Iterator<Item = &PeerId> {
         self.active().filter(move |peer| self.is_present(peer, now))

@@ -9,7 +9,7 @@
 //! The delay is between two askings, so that a copy never goes on the word of yesterday. Who asks is the one who would
 //! free its own copy; nobody frees another's.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use cosmic_common::{heads::Head, id::PeerId, time::Timestamp};
 use cosmic_erasure::Codec;
@@ -167,7 +167,8 @@ pub struct Asked<'a> {
 }
 
 /// Whether nothing speaks for keeping the copy of a log at `me`, a replica by an earlier table: all replicas by the
-/// current one signed in this asking for everything up to `head`, the last entry kept here.
+/// current one signed in this asking for everything up to `head`, the last entry kept here. A log that goes on elsewhere
+/// is signed for up to heads that are not known here; those count that were shown to go on from ours.
 ///
 /// # Errors
 /// The [`Keep`] that speaks for it.
@@ -178,14 +179,14 @@ pub fn log_needless(
     asked: &AskedLog<'_>,
     is_ours: impl Fn(&Head) -> bool,
 ) -> Result<(), Keep> {
-    let AskedLog { fresh, standing, liveness, now } = *asked;
+    let AskedLog { fresh, beyond, standing, liveness, now } = *asked;
     if duty.current.contains(me) {
         return Err(Keep::Belongs);
     }
     if duty.current.is_empty() {
         return Err(Keep::TooSmall);
     }
-    let owed = fresh.owed(duty, standing, head, is_ours);
+    let owed = fresh.owed(duty, standing, head, |head| is_ours(head) || beyond.contains(head));
     if !owed.is_empty() {
         return Err(Keep::LogOwed(owed));
     }
@@ -199,6 +200,9 @@ pub fn log_needless(
 pub struct AskedLog<'a> {
     /// What replicas signed in this asking.
     pub fresh: &'a LogCustody,
+    /// Heads behind the end of the log here whose holder showed, in this asking, that the last entry kept here is part of
+    /// its log: entries are chained, and so everything before it is.
+    pub beyond: &'a BTreeSet<Head>,
     /// Whose word counts.
     pub standing: &'a Standing,
     /// Who is there.

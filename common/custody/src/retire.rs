@@ -102,15 +102,22 @@ pub enum Output {
 pub struct Retirement {
     stage: Stage,
     clients: usize,
+    drain: Duration,
 }
 
 impl Default for Retirement {
     fn default() -> Self {
-        Self { stage: Stage::Serving, clients: 0 }
+        Self::new(DRAIN)
     }
 }
 
 impl Retirement {
+    /// A supernode that serves, and gives its clients so long to go elsewhere.
+    #[must_use]
+    pub const fn new(drain: Duration) -> Self {
+        Self { stage: Stage::Serving, clients: 0, drain }
+    }
+
     /// Where it stands.
     #[must_use]
     pub const fn stage(&self) -> Stage {
@@ -134,7 +141,7 @@ impl Retirement {
             Input::Tick => {}
         }
         if let Stage::Draining { since } = self.stage {
-            let end = since.after(DRAIN);
+            let end = since.after(self.drain);
             if self.clients == 0 || now >= end {
                 if self.clients > 0 {
                     outputs.push(Output::CutOff);

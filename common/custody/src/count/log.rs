@@ -163,7 +163,8 @@ impl LogCustody {
         LogReach { accepted, replicated: quorum_seq(kept, duty, standing), reduced: duty.is_reduced() }
     }
 
-    /// What the current replicas have not signed for, of a log that ends at `head`.
+    /// What the current replicas have not signed for, of a log that ends at `head`. `is_ours` says whether a head lies in
+    /// that log, or goes on from its end: who signed for more than we have signed for what we have.
     #[must_use]
     pub fn owed(
         &self,

@@ -1,6 +1,6 @@
 //! `/cosmic/care/1`: supernodes look after what they keep together: surveys, audits, repairs, removals.
 //!
-//! Between active members of the ring; requests of one stream are served one after the other, and nothing is bulk. The
+//! Between members of the ring, retired ones included; requests of one stream are served one after the other, and nothing is bulk. The
 //! shards themselves move on `/cosmic/shard/1`.
 
 use cosmic_common::{

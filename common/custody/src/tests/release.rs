@@ -1,5 +1,7 @@
 //! A copy goes when everybody who should have the rest has said so twice, a delay apart, and never one of the last k.
 
+use std::collections::BTreeSet;
+
 use cosmic_common::{
     heads::Head,
     id::{EntryId, OperatorId},
@@ -163,7 +165,8 @@ fn a_replica_of_an_earlier_table_goes_last() {
     };
     let me = table.sites().iter().map(|site| site.peer).find(|peer| !duty.current.contains(peer)).unwrap();
     let needless = |fresh: &LogCustody, me, now| {
-        let asked = AskedLog { fresh, standing: &standing, liveness: &liveness, now };
+        let asked =
+            AskedLog { fresh, beyond: &BTreeSet::new(), standing: &standing, liveness: &liveness, now };
         log_needless(me, &duty, head(7), &asked, |_| true)
     };
     let two = {
@@ -179,6 +182,41 @@ fn a_replica_of_an_earlier_table_goes_last() {
     assert_eq!(needless(&all, &me, START), Ok(()));
     assert_eq!(needless(&all, &duty.current[0], START), Err(Keep::Belongs));
     assert_eq!(needless(&all, &me, hours(2)), Err(Keep::Away(duty.current.clone())));
+}
+
+#[test]
+fn a_log_that_goes_on_elsewhere_is_released() {
+    let table = table(6, 3);
+    let (standing, liveness) = (standing(&table), liveness(&table));
+    let space = cosmic_common::id::SpaceId::from_bytes([1; 32]);
+    let log = cosmic_common::id::LogId::from_bytes([2; 32]);
+    let duty = Duty::of(&space, &table, []);
+    let head = |seq, branch| Head { seq, entry: EntryId::from_bytes([branch; 32]) };
+    let (ours, longer, other) = (head(7, 1), head(20, 2), head(20, 3));
+    let me = table.sites().iter().map(|site| site.peer).find(|peer| !duty.current.contains(peer)).unwrap();
+    let needless = |ends: [Head; 3], beyond: &[Head]| {
+        let mut fresh = LogCustody::new(space, log);
+        for (holder, head) in duty.current.iter().zip(ends) {
+            let held = Held::Log { space, log, head };
+            let receipt = Receipt {
+                held,
+                promise: Promise::Keeps,
+                holder: *holder,
+                incarnation: life(1),
+                ring: table.digest(),
+                time: START,
+            };
+            fresh.insert(&receipt, &standing).unwrap();
+        }
+        let beyond = beyond.iter().copied().collect();
+        let asked =
+            AskedLog { fresh: &fresh, beyond: &beyond, standing: &standing, liveness: &liveness, now: START };
+        log_needless(&me, &duty, ours, &asked, |head| *head == ours)
+    };
+    assert_eq!(needless([ours, ours, longer], &[longer]), Ok(()));
+    let owes = |kept: Result<(), Keep>, holder: usize| matches!(kept, Err(Keep::LogOwed(owed)) if owed.len() == 1 && owed[0].holder == duty.current[holder]);
+    assert!(owes(needless([ours, ours, longer], &[]), 2), "nobody showed that it goes on from ours");
+    assert!(owes(needless([longer, other, longer], &[longer]), 1), "another branch does not count");
 }
 
 proptest! {
