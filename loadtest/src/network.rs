@@ -36,6 +36,20 @@ impl Network {
     /// # Errors
     /// [`Error`] if a command fails or a process does not get ready.
     pub async fn start(directory: &Path, supernodes: usize, zones: usize) -> Result<Self, Error> {
+        Self::start_some(directory, supernodes, supernodes, zones).await
+    }
+
+    /// The same, with operators for all of `supernodes`, of which the first `started` are in the ring; the others may
+    /// [join](Self::join_supernode) later.
+    ///
+    /// # Errors
+    /// [`Error`] if a command fails or a process does not get ready.
+    pub async fn start_some(
+        directory: &Path,
+        supernodes: usize,
+        started: usize,
+        zones: usize,
+    ) -> Result<Self, Error> {
         let directory = directory.to_owned();
         let mut network =
             Self { directory, bootstrap: None, supernodes: Vec::new(), environment: Vec::new() };
@@ -55,15 +69,24 @@ impl Network {
             command(BOOTSTRAP, &["network", "show", "--data-dir", &bootstrap, "--json"], None).await?;
         fs::write(network.network_file(), shown)
             .map_err(|source| Error::Io { what: "cannot write network.json".to_owned(), source })?;
-        for number in 0..supernodes {
+        network.supernodes.resize_with(supernodes, || None);
+        for number in 0..started {
             network.sign_supernode(number, number, number % zones.max(1)).await?;
-            network.supernodes.push(None);
         }
-        for number in 0..supernodes {
+        for number in 0..started {
             network.start_supernode(number).await?;
         }
-        network.wait_for_ring(supernodes).await?;
+        network.wait_for_ring(started).await?;
         Ok(network)
+    }
+
+    /// Lets supernode `number` join the ring.
+    ///
+    /// # Errors
+    /// [`Error`] if a command fails or it does not get ready.
+    pub async fn join_supernode(&mut self, number: usize, zone: usize) -> Result<(), Error> {
+        self.sign_supernode(number, number, zone).await?;
+        self.start_supernode(number).await
     }
 
     fn path(&self, name: &str) -> String {

@@ -18,12 +18,15 @@ use cosmic_runtime::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{care::Care, context::Context, home::Home, packs::Packs, quota::Quotas, scrub::Scrub};
+use crate::{
+    care::Care, context::Context, home::Home, packs::Packs, quota::Quotas, retire::Leaving, scrub::Scrub,
+};
 
 mod backup;
 mod care;
 mod deletions;
 mod dump;
+mod leaving;
 mod member;
 mod page;
 mod plan;
@@ -42,6 +45,8 @@ pub struct Door {
     pub quotas: Quotas,
     /// Who looks after what is kept.
     pub care: Care,
+    /// The way out of the ring.
+    pub leaving: Leaving,
     /// Who passes a new member record on.
     pub membership: cosmic_membership::Handle,
     /// Where a new member record is kept.
@@ -82,6 +87,8 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/care/repair/throttle", put(care::throttle))
         .route("/api/v1/ring/plan", get(plan::plan))
         .route("/api/v1/backup", post(backup::make))
+        .route("/api/v1/retire", get(leaving::show))
+        .route("/api/v1/drain", post(leaving::drain).delete(leaving::resume))
         .route("/api/v1/usage", get(usage))
         .route("/api/v1/scrub", get(scrubbing::show))
         .route("/api/v1/scrub/{act}", post(scrubbing::act))

@@ -8,6 +8,7 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -219,10 +220,22 @@ impl Care {
         lock(&self.0.liveness).members(active, retired, self.now());
     }
 
-    /// The active members, without this one.
+    /// The active members, and the retired ones that were heard lately, without this one: who retired long ago is gone.
     fn others(&self) -> Vec<PeerId> {
-        let me = self.me();
-        lock(&self.0.liveness).active().filter(|peer| **peer != me).copied().collect()
+        let (me, now) = (self.me(), self.now());
+        let liveness = lock(&self.0.liveness);
+        let active: BTreeSet<&PeerId> = liveness.active().collect();
+        let others = liveness.known().filter(|peer| **peer != me);
+        others.filter(|peer| active.contains(peer) || !liveness.is_offline(peer, now)).copied().collect()
+    }
+
+    /// Those of them that are not offline: whoever retired has what it had, until it has passed it on.
+    pub(crate) fn keepers_heard(&self) -> Vec<PeerId> {
+        let now = self.now();
+        let mut others = self.others();
+        let liveness = lock(&self.0.liveness);
+        others.retain(|peer| !liveness.is_offline(peer, now));
+        others
     }
 
     /// The active members that are not offline, without this one.

@@ -17,9 +17,11 @@ use crate::{config, home, home::Home, key_file, start};
 
 mod audit;
 mod deletion;
+mod leaving;
 mod operator;
 mod packs;
 mod repair;
+mod ring;
 
 const HOUSE: House = House { program: home::PROGRAM, noun: "supernode", home: data_dir::Home::Service };
 
@@ -47,7 +49,7 @@ enum Command {
     Status,
     /// The ring: all supernodes of the network
     #[command(subcommand)]
-    Ring(RingCommand),
+    Ring(ring::Command),
     /// Operators: who speaks for supernodes
     #[command(subcommand)]
     Operator(operator::Command),
@@ -66,6 +68,10 @@ enum Command {
     /// Repairs of what lost supernodes kept
     #[command(subcommand)]
     Repair(repair::Command),
+    /// Send devices to other gateways, for maintenance; what is kept stays
+    Drain(leaving::Drain),
+    /// Leave the ring for good: pass on everything that is kept here, until nothing is left
+    Retire(leaving::Retire),
     /// Write everything this supernode can read of what it stores into a directory
     Dump {
         /// A directory, made if it is not there; holds `records.jsonl` (what is known of each thing) and `raw` (all bytes)
@@ -92,27 +98,6 @@ enum Command {
     Peers,
     /// Print a completion script
     Completions(Completions),
-}
-
-#[derive(Debug, Subcommand)]
-enum RingCommand {
-    /// Its members and where they are
-    Show,
-    /// What a change of this supernode's record would move, how many bytes and how long; nothing is changed
-    Plan {
-        /// How much it takes, against others
-        #[arg(long)]
-        weight: Option<u16>,
-        /// What may fail with it
-        #[arg(long)]
-        zone: Option<String>,
-        /// It leaves the ring
-        #[arg(long)]
-        leave: bool,
-        /// Bytes each supernode may give and take in a second [default: a fifth of a gigabit]
-        #[arg(long, value_name = "BYTES", default_value_t = 25_000_000, hide_default_value = true)]
-        bytes_per_second: u64,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,6 +149,12 @@ enum Error {
     Runtime(#[from] cosmic_runtime::Error),
     #[error(transparent)]
     Ring(#[from] cosmic_ring::Error),
+    #[error(
+        "without this supernode objects are coded {after} instead of {before}, and shards that find no place would stay here; bring another supernode in first, or say --even-so"
+    )]
+    TooFew { before: String, after: String },
+    #[error("this moves some {bytes} bytes, which takes {seconds} s at least; to do it, say --yes")]
+    NotSure { bytes: String, seconds: String },
     #[error("{tables} of the tables cannot be read to their end")]
     Damaged { tables: usize },
 }
@@ -202,29 +193,15 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         }
         Command::Run(flags) => run(&flags, &data_dir)?,
         Command::Status => output.fields(&running()?.status()?)?,
-        Command::Ring(RingCommand::Show) => {
-            let columns = ["peer", "state", "zone", "region", "weight", "operator", "addresses"];
-            output.table(&running()?.get("ring")?, "/members", &columns)?;
-        }
-        Command::Ring(RingCommand::Plan { weight, zone, leave, bytes_per_second }) => {
-            if weight.is_none() && zone.is_none() && !leave {
-                return Err(Error::usage("say what would change: --weight, --zone or --leave"));
-            }
-            let mut query = format!("ring/plan?leave={leave}&bytes_per_second={bytes_per_second}");
-            if let Some(weight) = weight {
-                query.push_str(&format!("&weight={weight}"));
-            }
-            if let Some(zone) = zone {
-                query.push_str(&format!("&zone={}", cosmic_cli::segment(&zone)));
-            }
-            output.fields(&running()?.get(&query)?)?;
-        }
+        Command::Ring(command) => ring::carry_out(command, &data_dir, output)?,
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
         Command::Quota(command) => quota(command, &running()?, output)?,
         Command::Audit(command) => audit::carry_out(&command, &running()?, output)?,
         Command::Packs(command) => packs::carry_out(&command, &running()?, output)?,
         Command::Deletion(command) => deletion::carry_out(&command, &running()?, output)?,
         Command::Repair(command) => repair::carry_out(command, &running()?, output)?,
+        Command::Drain(command) => leaving::drain(&command, &running()?, output)?,
+        Command::Retire(command) => leaving::retire(&command, &data_dir, output)?,
         Command::Dump { out } => dump(&running()?, &out, output)?,
         Command::Scrub(command) => scrub(&command, &running()?, output)?,
         Command::Backup { to, with_key } => {

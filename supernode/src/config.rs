@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{care, context::Limits, deletion, objects, packs, quota, scrub};
+use crate::{care, context::Limits, deletion, moves, objects, packs, quota, scrub};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -52,6 +52,8 @@ pub struct Config {
     pub deletion: deletion::Config,
     /// Packs of entries.
     pub packs: packs::Config,
+    /// What belongs elsewhere after a change of the ring.
+    pub moves: moves::Config,
     /// What a space may keep here unless a quota was set for it.
     pub quota: quota::Config,
     /// Reading everything again.
@@ -95,6 +97,7 @@ impl Default for Config {
             care: care::Config::default(),
             deletion: deletion::Config::default(),
             packs: packs::Config::default(),
+            moves: moves::Config::default(),
             quota: quota::Config::default(),
             scrub: scrub::Config::default(),
             sessions: Sessions::default(),
@@ -111,6 +114,7 @@ impl Settings for Config {
         mistakes.within("care", |mistakes| self.care.check(mistakes));
         mistakes.within("deletion", |mistakes| self.deletion.check(mistakes));
         mistakes.within("packs", |mistakes| self.packs.check(mistakes));
+        mistakes.within("moves", |mistakes| self.moves.check(mistakes));
         mistakes.within("scrub", |mistakes| self.scrub.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
         if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {

@@ -5,6 +5,7 @@ use cosmic_common::{
     id::{Hash, PeerId, SpaceId},
 };
 pub use cosmic_membership::RingView;
+use cosmic_ring::State;
 
 /// The digest of the table, which receipts name.
 #[must_use]
@@ -18,10 +19,10 @@ pub fn replicas(view: &RingView, space: &SpaceId) -> Vec<PeerId> {
     view.table.replicas_of(space).collect()
 }
 
-/// Whether `peer` is an active member, and so may speak the protocols of supernodes.
+/// Whether `peer` may speak the protocols of supernodes: an active member, or a retired one, which passes on what it has.
 #[must_use]
-pub fn is_active(view: &RingView, peer: &PeerId) -> bool {
-    view.members.is_active(peer)
+pub fn may_ask(view: &RingView, peer: &PeerId) -> bool {
+    view.members.get(peer).is_some_and(|member| matches!(member.state, State::Active | State::Retired))
 }
 
 /// All active members.

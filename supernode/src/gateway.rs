@@ -20,7 +20,10 @@ use cosmic_runtime::shutdown::Shutdown;
 use tracing::debug;
 
 use self::{driver::Driver, opening::open};
-use crate::{metrics::Why, packs::Packs, spaces::Spaces};
+use crate::{metrics::Why, packs::Packs, session::Door, spaces::Spaces};
+
+/// What devices are told when this supernode is drained or retired.
+const LEAVING: &str = "this supernode is about to leave; open the space at another one";
 
 /// Takes over the streams of `/cosmic/space/1`.
 ///
@@ -37,15 +40,20 @@ async fn serve(spaces: Spaces, packs: Packs, mut incoming: Incoming, stop: Shutd
     let max = spaces.context().limits.sessions_max;
     let sessions = spaces.context().tasks.group("sessions", max);
     let refusals = spaces.context().tasks.group("refused sessions", max);
+    let door = spaces.context().sessions.door();
     while let Some(Some(stream)) = stop.unless(incoming.next()).await {
-        if sessions.len() < max {
+        let is_open = *door.borrow() == Door::Open;
+        if is_open && sessions.len() < max {
             let (spaces, packs) = (spaces.clone(), packs.clone());
             if sessions.spawn(|stop| session(spaces, packs, stream, stop)).is_err() {
                 debug!("a stream was dropped because sessions end");
             }
         } else {
-            let refusal =
-                Refusal::new(RefusalCode::Busy, "as many sessions as this supernode takes are open");
+            let refusal = if is_open {
+                Refusal::new(RefusalCode::Busy, "as many sessions as this supernode takes are open")
+            } else {
+                Refusal::new(RefusalCode::Stopping, LEAVING)
+            };
             let told = refusals
                 .spawn(|stop| async move { stop.unless(refuse(stream, refusal)).await.unwrap_or(()) });
             if told.is_err() {

@@ -14,6 +14,7 @@ pub struct Holders {
     table: Arc<Table>,
     earlier: Vec<Arc<Table>>,
     standing: Standing,
+    leaving: BTreeSet<PeerId>,
 }
 
 /// The latest [`Holders`], and how a change is awaited.
@@ -41,7 +42,14 @@ impl Holders {
     /// The holders by `table`, as members in `standing`.
     #[must_use]
     pub const fn new(table: Arc<Table>, standing: Standing) -> Self {
-        Self { table, earlier: Vec::new(), standing }
+        Self { table, earlier: Vec::new(), standing, leaving: BTreeSet::new() }
+    }
+
+    /// The same, and these retired members, who pass on what they have.
+    #[must_use]
+    pub fn with_leaving(mut self, leaving: impl IntoIterator<Item = PeerId>) -> Self {
+        self.leaving = leaving.into_iter().collect();
+        self
     }
 
     /// These holders, after `before`: what was known of lives is kept, and readers look by its table too.
@@ -74,10 +82,16 @@ impl Holders {
         &self.standing
     }
 
-    /// Whether `peer` is an active member, and so may give and take shards.
+    /// Whether `peer` is an active member, and so may be given shards.
     #[must_use]
     pub fn contains(&self, peer: &PeerId) -> bool {
         self.standing.contains(peer)
+    }
+
+    /// Whether `peer` may ask: an active member, or one that is leaving and passes on what it has.
+    #[must_use]
+    pub fn may_ask(&self, peer: &PeerId) -> bool {
+        self.contains(peer) || self.leaving.contains(peer)
     }
 
     /// Who shall keep the shards of `object` if it is coded now: those who are not `distrusted`, where there are enough of
@@ -102,6 +116,8 @@ impl Holders {
     /// Where to look for the shards of `object`, coded by `codec`.
     #[must_use]
     pub fn sources(&self, object: &ObjectId, codec: Codec) -> Sources {
-        Sources::of(object, codec, &self.table, self.earlier.iter().map(Arc::as_ref))
+        let mut sources = Sources::of(object, codec, &self.table, self.earlier.iter().map(Arc::as_ref));
+        sources.everyone.extend(&self.leaving);
+        sources
     }
 }

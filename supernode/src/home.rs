@@ -29,6 +29,8 @@ const OWNER: Owner = Owner { program: PROGRAM, format: 1 };
 const KEY_FILE: &str = "peer.key";
 const NETWORK_FILE: &str = "network.json";
 const MEMBER_FILE: &str = "member.record";
+/// What was signed before that, for taking it back.
+const FORMER_FILE: &str = "member.former";
 /// What makes a directory a data directory.
 const FORMAT_FILE: &str = "format";
 const ONLY_US: u32 = 0o700;
@@ -115,12 +117,13 @@ impl Seen {
     /// If a file is missing or cannot be read.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let key = key_file::read(&path.join(KEY_FILE))?;
-        Ok(Self { key, network: NetworkFile::read(&path.join(NETWORK_FILE))?, member: member_in(path)? })
+        let member = record_in(path, MEMBER_FILE)?;
+        Ok(Self { key, network: NetworkFile::read(&path.join(NETWORK_FILE))?, member })
     }
 }
 
-fn member_in(directory: &Path) -> Result<Option<Signed<Member>>, Error> {
-    let path = directory.join(MEMBER_FILE);
+fn record_in(directory: &Path, file: &str) -> Result<Option<Signed<Member>>, Error> {
+    let path = directory.join(file);
     match fs::read(&path) {
         Ok(bytes) => Signed::from_bytes(&bytes).map(Some).map_err(|source| Error::Member { path, source }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -229,14 +232,25 @@ impl Home {
     /// # Errors
     /// If it cannot be read.
     pub fn member(&self) -> Result<Option<Signed<Member>>, Error> {
-        member_in(self.path())
+        record_in(self.path(), MEMBER_FILE)
     }
 
-    /// Keeps what the operator signed.
+    /// What the operator of the directory at `path` had signed before that.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn former_member(path: &Path) -> Result<Option<Signed<Member>>, Error> {
+        record_in(path, FORMER_FILE)
+    }
+
+    /// Keeps what the operator signed, and what he had signed before.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn set_member(&self, member: &Signed<Member>) -> Result<(), Error> {
+        if let Some(before) = self.member()?.filter(|before| before != member) {
+            self.directory.write(FORMER_FILE, &before.to_bytes())?;
+        }
         Ok(self.directory.write(MEMBER_FILE, &member.to_bytes())?)
     }
 

@@ -180,20 +180,29 @@ impl Objects {
     }
 
     /// What the holders keep of `object` now: its manifest and fresh receipts, the manifest most of them agree on.
-    /// Empty if nobody who answers keeps anything.
+    /// Empty if nobody who answers keeps anything. After a change of the ring some of it is where it was before: all others
+    /// are asked as well while the holders by the table do not make it safe.
     ///
     /// # Errors
     /// [`Error::NoRing`].
     pub async fn whereabouts(&self, object: ObjectId) -> Result<Whereabouts, Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
-        let planned = plan.shards.iter().map(|shard| shard.holder);
-        let found = self.which(object, planned.collect()).await;
-        if !found.manifest.is_empty() {
+        let planned: Vec<PeerId> = plan.shards.iter().map(|shard| shard.holder).collect();
+        let mut found = self.which(object, planned.clone()).await;
+        let others = holders.standing().members().filter(|peer| !planned.contains(peer));
+        let others: Vec<PeerId> = others.copied().collect();
+        if others.is_empty() || self.is_safe(&found) {
             return Ok(found);
         }
-        let everyone = holders.standing().members().copied().collect();
-        Ok(self.which(object, everyone).await)
+        let elsewhere = self.which(object, others).await;
+        if found.manifest.is_empty() {
+            return Ok(elsewhere);
+        }
+        if elsewhere.manifest == found.manifest {
+            found.receipts.extend(elsewhere.receipts);
+        }
+        Ok(found)
     }
 
     async fn which(&self, object: ObjectId, holders: Vec<PeerId>) -> Whereabouts {

@@ -4,18 +4,38 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use cosmic_common::id::PeerId;
 use cosmic_custody::message::space::SessionId;
 use cosmic_runtime::random;
 use cosmic_space::session::Session;
+use tokio::sync::watch;
 
 type Open = HashMap<(PeerId, SessionId), Arc<Session>>;
 
 /// The sessions that are open. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<RwLock<Open>>);
+pub struct Sessions {
+    open: Arc<RwLock<Open>>,
+    door: Arc<watch::Sender<Door>>,
+}
+
+/// Who may open sessions, and keep them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Door {
+    /// Everybody.
+    #[default]
+    Open,
+    /// No new ones are opened, and those that are open end one after the other within this time.
+    Closing {
+        /// From when it began.
+        within: Duration,
+    },
+    /// No new ones are opened, and all end now.
+    Closed,
+}
 
 /// Keeps a session in the registry; dropping it closes the session for every stream that leans on it.
 #[derive(Debug)]
@@ -29,7 +49,7 @@ impl Sessions {
     #[must_use]
     pub fn open(&self, peer: PeerId, session: Session) -> SessionGuard {
         let key = (peer, SessionId(random::bytes()));
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(session));
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(session));
         SessionGuard { sessions: self.clone(), key }
     }
 
@@ -37,13 +57,24 @@ impl Sessions {
     /// Expiry is the caller's to check against his clock.
     #[must_use]
     pub fn find(&self, peer: PeerId, id: SessionId) -> Option<Arc<Session>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&(peer, id)).cloned()
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(&(peer, id)).cloned()
+    }
+
+    /// Lets devices in, or sends them elsewhere.
+    pub fn set_door(&self, door: Door) {
+        self.door.send_if_modified(|known| std::mem::replace(known, door) != door);
+    }
+
+    /// Who may open sessions, as it changes.
+    #[must_use]
+    pub fn door(&self) -> watch::Receiver<Door> {
+        self.door.subscribe()
     }
 
     /// How many are open.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Whether none is.
@@ -63,7 +94,7 @@ impl SessionGuard {
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.sessions.0.write().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.sessions.open.write().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 

@@ -14,6 +14,7 @@ mod courier;
 mod disk;
 mod error;
 mod follow;
+mod forget;
 mod handle;
 mod judging;
 mod packed;
@@ -38,6 +39,7 @@ use self::{
 };
 pub use self::{
     error::Error,
+    forget::Forgotten,
     handle::{Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Run, Space},
     judging::Judged,
     relay::Overlay,
@@ -140,7 +142,7 @@ impl Spaces {
     }
 
     /// The heads of a space in the tables have moved.
-    fn moved(&self, space: &SpaceId) {
+    pub(crate) fn moved(&self, space: &SpaceId) {
         self.digests().remove(space);
     }
 

@@ -8,8 +8,10 @@ use cosmic_common::{
     protocol::{OBJECT, Protocol, REPLICA, SHARD, SPACE},
 };
 use cosmic_custody::Standing;
+use cosmic_identity::signed::Signed;
 use cosmic_membership::{self as membership, RingView};
 use cosmic_net::RefuseAll;
+use cosmic_ring::State;
 use cosmic_runtime::{
     admin::Admin,
     clock::Clock,
@@ -34,9 +36,11 @@ use crate::{
     holders::{Holders, Latest},
     home::{self, Home},
     metrics::Metrics,
+    moves::{self, Moves},
     objects::{self, Objects},
     packs::{self, Packs},
     quota::Quotas,
+    retire::{self, Leaving},
     scrub::{self, Scrub, Suspects},
     session::Sessions,
     shards::{self, Shards},
@@ -100,6 +104,10 @@ pub struct Services {
     pub care: Care,
     /// Packs of entries.
     pub packs: Packs,
+    /// What belongs elsewhere.
+    pub moves: Moves,
+    /// The way out of the ring.
+    pub leaving: Leaving,
 }
 
 impl Services {
@@ -131,7 +139,12 @@ impl Services {
         let care = Care::start(context, shards.clone(), objects.clone(), looks, &config.care, care_metrics)?;
         packs.start(care.clone());
         deletion.start();
-        Ok(Self { quotas, shards, objects, spaces, care, packs })
+        let keeping = (shards.clone(), spaces.clone());
+        let moves_metrics = moves::Metrics::register(registry);
+        let moves = Moves::start(keeping, care.clone(), packs.clone(), &config.moves, moves_metrics, tasks);
+        let retire_metrics = retire::Metrics::register(registry);
+        let leaving = Leaving::start(context, quotas.clone(), moves.clone(), retire_metrics);
+        Ok(Self { quotas, shards, objects, spaces, care, packs, moves, leaving })
     }
 }
 
@@ -189,8 +202,8 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     });
     let services = Services::start(&context, holders, &config, &registry)?;
     let scrub = start_scrub(&context, &services, &config, &registry)?;
-    let (quotas, care, packs) = (services.quotas.clone(), services.care.clone(), services.packs.clone());
-    let door = Door { context, quotas, care, packs, membership, home: Arc::clone(&home), scrub };
+    let Services { quotas, care, packs, leaving, .. } = services;
+    let door = Door { context, quotas, care, packs, leaving, membership, home: Arc::clone(&home), scrub };
     let admin = Admin::new(&config.admin, health.clone(), registry);
     http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
     health.set_ready(true);
@@ -327,5 +340,7 @@ async fn follow(membership: &membership::Handle, tasks: &Tasks) -> (watch::Recei
 }
 
 pub(crate) fn holders_of(view: &RingView) -> Holders {
-    Holders::new(Arc::clone(&view.table), Standing::of(&view.members))
+    let retired = view.members.records().map(Signed::unverified);
+    let retired = retired.filter(|member| member.state == State::Retired).map(|member| member.peer);
+    Holders::new(Arc::clone(&view.table), Standing::of(&view.members)).with_leaving(retired)
 }

@@ -2,7 +2,8 @@
 //!
 //! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is packed of them (`tails`,
 //! `packs`, `freeing`), what is owed to replicas (`forwards`), objects (`shards`, `kept`, `manifests`,
-//! `placements`, `staging`), what is kept for others (`handed`), accounts (`usage`, `quotas`), and what is removed: at the
+//! `placements`, `staging`), what is kept for others (`handed`), what is to move elsewhere
+//! (`strays`, `leaving`), accounts (`usage`, `quotas`), and what is removed: at the
 //! replicas of a space who claims what (`claims`, `claimants`, `packed`, `tombstones`, `unsettled`) and what nobody does
 //! (`removals`), at holders `leases` and `dooms`, at both the signed `deletions`.
 
@@ -153,6 +154,12 @@ pub const STAGING: Table<ObjectId, Bytes> = Table::<ObjectId, Bytes>::bytes("sta
 /// Shards kept for others, by whose they are: what is looked up when one of them is heard again.
 pub const HANDED: Table<(PeerId, ObjectId, u8), ()> =
     Table::<(PeerId, ObjectId, u8), ()>::fixed("handed", 1).prefixed::<PeerId>();
+/// Own shards that belong elsewhere by the ring: when everybody who should have a shard of the object had signed for it
+/// for the first time, and has since, or 0.
+pub const STRAYS: Table<(ObjectId, u8), Timestamp> =
+    Table::<(ObjectId, u8), Timestamp>::fixed("strays", 1).prefixed::<ObjectId>();
+/// Spaces that are others' by the ring and of which entries are still here: the same, of their replicas.
+pub const LEAVING: Table<SpaceId, Timestamp> = Table::<SpaceId, Timestamp>::fixed("leaving", 1);
 /// What the supernode itself has to remember, by [`Fact`].
 pub const FACTS: Table<u8, Bytes> = Table::<u8, Bytes>::bytes("facts", 1);
 
@@ -250,6 +257,8 @@ pub fn schema() -> Schema {
         .table(&PLACEMENTS)
         .table(&STAGING)
         .table(&HANDED)
+        .table(&STRAYS)
+        .table(&LEAVING)
         .table(&FACTS)
         .table(&EVIDENCE)
         .table(&CLAIMS)

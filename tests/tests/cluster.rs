@@ -18,6 +18,7 @@ mod cluster {
     mod load;
     mod look;
     mod mistakes;
+    mod moving;
     mod notes;
     mod openapi;
     mod packs;

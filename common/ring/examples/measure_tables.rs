@@ -54,6 +54,7 @@ fn main() {
 fn measure(shape: &Shape) {
     let mut spreads = [(0.0_f64, f64::MAX); 2];
     let (mut all, mut fewest, mut by_index) = ([0.0; 2], [0.0; 2], 0.0);
+    let (mut reweighed, mut gained) = ([0.0; 2], [0.0; 2]);
     let mut seconds = 0.0;
     for ring in 0..RINGS {
         let sites: Vec<Site> = (0..shape.members).map(|number| site(shape, ring, number)).collect();
@@ -61,6 +62,11 @@ fn measure(shape: &Shape) {
         let with = Table::of(sites.clone(), shape.bits, CLASS);
         seconds += cpu_seconds() - begin;
         let gone = sites[(ring * 7 + 1) as usize % sites.len()].peer;
+        let heavier = sites.iter().cloned().map(|site| Site {
+            weight: if site.peer == gone { 2 * site.weight } else { site.weight },
+            ..site
+        });
+        let heavier = Table::of(heavier.collect(), shape.bits, CLASS);
         let fewer = sites.into_iter().filter(|site| site.peer != gone).collect();
         let without = Table::of(fewer, shape.bits, CLASS);
         for (of, places) in [6, 3].into_iter().enumerate() {
@@ -68,6 +74,8 @@ fn measure(shape: &Shape) {
             spreads[of] = (spreads[of].0.max(most), spreads[of].1.min(least));
             fewest[of] += loads(&with, places)[&gone];
             all[of] += moved(&with, &without, places);
+            gained[of] += loads(&heavier, places)[&gone] - loads(&with, places)[&gone];
+            reweighed[of] += moved(&with, &heavier, places);
         }
         by_index += shifted(&with, &without);
     }
@@ -82,10 +90,12 @@ fn measure(shape: &Shape) {
     print!("holders {most:.2} {least:.2}, replicas {replica_most:.2} {replica_least:.2}; ");
     if shape.members > 6 {
         print!(
-            "moved {:.2} {:.2}, by place {:.1}; ",
+            "moved {:.2} {:.2}, by place {:.1}; with twice the weight {:.2} {:.2}; ",
             all[0] / fewest[0],
             all[1] / fewest[1],
-            by_index / fewest[0]
+            by_index / fewest[0],
+            reweighed[0] / gained[0],
+            reweighed[1] / gained[1]
         );
     }
     println!("{:.1} ms", 1e3 * seconds / f64::from(RINGS));

@@ -31,6 +31,7 @@ pub(super) async fn status(door: &Door) -> Value {
         "incarnation": context.incarnation,
         "network": ring.network(),
         "member": ring.members.is_active(&context.peer),
+        "stage": door.leaving.status().get("stage"),
         "zone": own.map(|member| member.zone.as_str()),
         "addresses": context.net.listening(),
         "bulk": context.net.bulk_address(),

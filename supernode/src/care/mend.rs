@@ -107,7 +107,7 @@ impl Care {
             record: None,
             answered: BTreeSet::new(),
         };
-        let mut asked = self.others_heard();
+        let mut asked = self.keepers_heard();
         asked.push(self.me());
         let asking = asked.into_iter().map(|peer| async move { (peer, shards.which(peer, object).await) });
         let mut answers = stream::iter(asking).buffer_unordered(ASKED_AT_ONCE);
@@ -120,19 +120,26 @@ impl Care {
                 patient.copies.extend(copies);
             }
         }
-        for keeper in self.keepers(&object) {
-            let found = shards.placement(keeper, object).await.unwrap_or_default();
-            patient.record = match (patient.record.take(), found) {
-                (Some(one), Some(other)) => one.newer(other),
-                (one, other) => one.or(other),
-            };
-        }
+        patient.record = self.placement(&object).await;
         self.believe(&mut patient);
         for suspect in self.0.audits.found_lost(object, &patient.copies) {
             self.0.audits.confirm(self, suspect).await;
         }
         self.0.audits.believe(object, &mut patient.copies);
         Ok(patient)
+    }
+
+    /// The placement record of `object`, the latest of those that its keepers have.
+    pub(crate) async fn placement(&self, object: &ObjectId) -> Option<Placement> {
+        let mut latest: Option<Placement> = None;
+        for keeper in self.keepers(object) {
+            let found = self.0.shards.placement(keeper, *object).await.unwrap_or_default();
+            latest = match (latest.take(), found) {
+                (Some(one), Some(other)) => one.newer(other),
+                (one, other) => one.or(other),
+            };
+        }
+        latest
     }
 
     /// Of those who do not answer it is believed that they have what the record says, or else the table.
@@ -338,8 +345,13 @@ impl Care {
         for (index, holding) in silent.filter(|(_index, holding)| !patient.answered.contains(&holding.peer)) {
             record.holders.entry(*index).or_insert(*holding);
         }
+        self.note(&record).await;
+    }
+
+    /// Tells the keepers of a placement record about it.
+    pub(crate) async fn note(&self, record: &Placement) {
         for keeper in self.keepers(&record.object) {
-            if let Err(error) = self.0.shards.note(keeper, &record).await {
+            if let Err(error) = self.0.shards.note(keeper, record).await {
                 let reason = cosmic_runtime::exit::sentence(&error);
                 tracing::debug!(keeper = %keeper.short(), reason, "a placement record was not kept");
             }

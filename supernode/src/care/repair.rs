@@ -63,20 +63,32 @@ impl Care {
         self.tell(Input::Resume);
     }
 
-    /// Lets repairs take more or less, until the next start.
+    /// Whether repairs, and moves, are stopped.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        lock(&self.0.queue).is_paused()
+    }
+
+    /// Lets repairs, and moves, take more or less, until the next start.
     pub fn throttle(&self, change: Throttle) {
-        let allowance = {
+        {
             let mut throttle = lock(&self.0.throttle);
             throttle.uplink_bytes_per_sec = change.uplink_bytes_per_sec.or(throttle.uplink_bytes_per_sec);
             throttle.share_permille = change.share_permille.or(throttle.share_permille);
             throttle.panic_share_permille = change.panic_share_permille.or(throttle.panic_share_permille);
-            Allowance {
-                uplink: throttle.uplink_bytes_per_sec,
-                share: throttle.share_permille.unwrap_or_default(),
-                panic_share: throttle.panic_share_permille.unwrap_or_default(),
-            }
-        };
-        self.tell(Input::Throttle(allowance));
+        }
+        self.tell(Input::Throttle(self.allowance()));
+    }
+
+    /// What repairs may take of the uplink now; moves may take as much.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        let throttle = lock(&self.0.throttle);
+        Allowance {
+            uplink: throttle.uplink_bytes_per_sec,
+            share: throttle.share_permille.unwrap_or_default(),
+            panic_share: throttle.panic_share_permille.unwrap_or_default(),
+        }
     }
 
     /// Tells the queue what happened, and has done what it wants.

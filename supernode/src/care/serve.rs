@@ -1,4 +1,4 @@
-//! `/cosmic/care/1`, answered to active members: what is kept here, leases, and shards that change their owner.
+//! `/cosmic/care/1`, answered to members: what is kept here, leases, and shards that change their owner.
 
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ impl Care {
             let Ok(request) = CareRequest::from_bytes(&frame) else {
                 return refuse(&mut stream, RefusalCode::Malformed, "this is no care request").await;
             };
-            if !self.0.shards.holders().borrow().contains(&peer) {
-                let sentence = "only active members of the ring take care of what is kept";
+            if !self.0.shards.holders().borrow().may_ask(&peer) {
+                let sentence = "only members of the ring take care of what is kept";
                 return refuse(&mut stream, RefusalCode::NotInRing, sentence).await;
             }
             self.heard(&peer);

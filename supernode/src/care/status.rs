@@ -78,7 +78,7 @@ impl Care {
             };
             json!({ "peer": peer, "presence": presence, "heard": since.map(Timestamp::unix_ms) })
         };
-        liveness.active().filter(|peer| **peer != me).map(tell).collect()
+        liveness.known().filter(|peer| **peer != me).map(tell).collect()
     }
 
     /// Sets the gauges of the queue.

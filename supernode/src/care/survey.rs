@@ -10,7 +10,7 @@ use cosmic_common::{
     record::Record as _,
 };
 use cosmic_custody::{
-    HandOff, Health, HeldCopy, Need, Ring, Subject, assign,
+    Assignment, HandOff, Health, HeldCopy, Need, Ring, Subject, Target, assign,
     handoff::Verdict,
     message::care::{CareAnswer, CareRequest, Surveyed},
     repair::queue::Input,
@@ -58,6 +58,7 @@ impl Care {
         }
         let mut in_danger = Vec::new();
         let mut told = Vec::new();
+        let mut strays = Vec::new();
         {
             let liveness = self.liveness();
             let ring = Ring { table, liveness: &liveness, now: self.now() };
@@ -78,6 +79,7 @@ impl Care {
                 }));
                 self.0.audits.believe(object, &mut copies);
                 let subject = Subject::new(&manifest, copies);
+                strays.extend(self.strays(table, &subject));
                 let mut health = subject.health(ring);
                 let mut able = subject.able(ring);
                 let standing = holders.standing();
@@ -108,7 +110,22 @@ impl Care {
             }
         }
         told.into_iter().for_each(|input| self.tell(input));
+        if !strays.is_empty() {
+            self.0.shards.keeper().note_strays(&strays).await?;
+        }
         Ok(in_danger)
+    }
+
+    /// What is kept here of an object and belongs elsewhere by the table, as far as is known: it is looked at again before
+    /// anything is moved.
+    fn strays(&self, table: &Table, subject: &Subject) -> Vec<(ObjectId, u8)> {
+        let own = subject.copies.iter().filter(|copy| !copy.handed_off);
+        let own: Vec<Assignment> =
+            own.map(|copy| Assignment { index: copy.index, holder: copy.holder }).collect();
+        let may_take = |peer: &PeerId| self.0.audits.is_trusted(peer);
+        let target = Target::of(table, &subject.object, subject.codec, &own, may_take);
+        let mine = target.strays.into_iter().filter(|copy| copy.holder == self.me());
+        mine.map(|copy| (subject.object, copy.index)).collect()
     }
 
     /// Which objects each of those asked is asked for.
@@ -118,7 +135,7 @@ impl Care {
         table: &Table,
         whom: Whom,
     ) -> BTreeMap<PeerId, Vec<ObjectId>> {
-        let heard = self.others_heard();
+        let heard = self.keepers_heard();
         let mut questions: BTreeMap<PeerId, Vec<ObjectId>> = BTreeMap::new();
         for manifest in manifests {
             let object = manifest.object();
@@ -193,6 +210,15 @@ impl Care {
         });
         let answers = stream::iter(asking).buffer_unordered(ASKED_AT_ONCE);
         answers.filter_map(|answer| async move { answer }).collect().await
+    }
+
+    /// What everybody who answers keeps of these objects.
+    pub(crate) async fn survey_everyone(
+        &self,
+        objects: &[ObjectId],
+    ) -> HashMap<PeerId, HashMap<ObjectId, Surveyed>> {
+        let questions = self.keepers_heard().into_iter().map(|peer| (peer, objects.to_vec()));
+        self.survey(questions.collect()).await
     }
 
     /// Looks again at what waits in the queue for others: they may have mended it.

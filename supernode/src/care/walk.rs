@@ -1,9 +1,10 @@
-//! The walk over what is kept here: bounded steps, each in mind for the next start, and anew when somebody goes or comes.
+//! The walk over what is kept here: bounded steps, each in mind for the next start, and anew when somebody goes or comes,
+//! or the ring table is another.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use cosmic_common::id::{ObjectId, PeerId};
+use cosmic_common::id::{Hash, ObjectId, PeerId};
 use cosmic_custody::Presence;
 use cosmic_runtime::clock::Monotonic;
 use cosmic_store::Span;
@@ -31,14 +32,14 @@ impl Care {
         let clock = self.0.context.clock.clone();
         // What was not finished before the last stop goes on.
         let mut next = Some(self.remembered());
-        let mut seen = self.standings();
+        let mut seen = (self.table_digest(), self.standings());
         let mut begun = clock.monotonic();
         let mut looked = begun;
         loop {
-            let standings = self.standings();
+            let now = (self.table_digest(), self.standings());
             let is_due = next.is_none() && clock.monotonic().since(begun) >= self.0.config.walk_every();
-            if standings != seen || is_due {
-                (seen, next, begun) = (standings, Some(None), clock.monotonic());
+            if now != seen || is_due {
+                (seen, next, begun) = (now, Some(None), clock.monotonic());
             }
             let Some(after) = next else {
                 self.rest(&mut looked).await;
@@ -114,7 +115,11 @@ impl Care {
             is_offline: matches!(liveness.presence(peer, now), Presence::Offline { .. } | Presence::Gone),
             is_missing_wide: liveness.is_missing(peer, wide, now),
         };
-        liveness.active().map(|peer| (*peer, standing(peer))).collect()
+        liveness.known().map(|peer| (*peer, standing(peer))).collect()
+    }
+
+    fn table_digest(&self) -> Hash {
+        Arc::clone(&self.0.shards.holders().borrow()).digest()
     }
 
     fn remembered(&self) -> Option<ObjectId> {

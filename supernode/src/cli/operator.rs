@@ -123,12 +123,12 @@ fn lost(operator: &SecretKey, peer: &PeerId, data_dir: &Path) -> Result<(), Erro
 }
 
 /// The number after that of the record before; the time, so that it also follows on records that were lost.
-fn following(before: Option<&Member>, now: u64) -> u64 {
+pub(super) fn following(before: Option<&Member>, now: u64) -> u64 {
     before.map_or(0, |before| before.sequence + 1).max(now)
 }
 
 /// Signs a new record about the supernode of `data_dir` and keeps it there. A running supernode passes it on.
-fn change(
+pub(super) fn change(
     data_dir: &Path,
     expected: Option<PeerId>,
     sign: impl FnOnce(&SecretKey, cosmic_common::id::NetworkId, Option<&Member>) -> Result<Signed<Member>, Error>,

@@ -22,7 +22,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Deletion, Error};
 use crate::tables::{
-    Account, DELETIONS, DOOMS, HANDED, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, account,
+    Account, DELETIONS, DOOMS, HANDED, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account,
 };
 
 /// Removals carried out at once: their batches share an fsync.
@@ -153,7 +153,7 @@ impl Deletion {
 }
 
 fn delete_shard(batch: &mut Batch, object: ObjectId, index: u8, row: &KeptRow) {
-    batch.delete(&SHARDS, &(object, index)).delete(&KEPT, &(object, index));
+    batch.delete(&SHARDS, &(object, index)).delete(&KEPT, &(object, index)).delete(&STRAYS, &(object, index));
     if let Some(owner) = row.owner {
         batch.delete(&HANDED, &(owner, object, index));
     }

@@ -21,7 +21,7 @@ use cosmic_custody::{
     },
 };
 use cosmic_net::{FRAME_MAX_BYTES, Stream};
-use cosmic_runtime::{clock::Monotonic, shutdown::Shutdown};
+use cosmic_runtime::{clock::Monotonic, random, shutdown::Shutdown};
 use cosmic_space::{
     genesis::membership_channel,
     rights::{Channels, Right},
@@ -39,6 +39,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tracing::{debug, error, warn};
 
 use super::{
+    LEAVING,
     opening::Opening,
     reading::{identify, load},
 };
@@ -47,7 +48,7 @@ use crate::{
     metrics::Why,
     outbox::Outbox,
     packs::{self, Packs},
-    session::SessionGuard,
+    session::{Door, SessionGuard},
     source::Source,
     spaces::{
         Appended, Brought, Error as SpaceError, Event, Grown, Opened, Origin, Pending, Receipts, Space,
@@ -148,6 +149,7 @@ impl Driver {
             outbox,
             began,
             expires,
+            leaves: None,
             timers: BTreeMap::new(),
             jobs: FuturesUnordered::new(),
             brought: BTreeSet::new(),
@@ -157,12 +159,15 @@ impl Driver {
             end: None,
         };
         live.perform(outputs);
+        let mut door = live.context.sessions.door();
+        live.leave(*door.borrow_and_update());
         while live.end.is_none() {
             let wake = live.wake();
             let clock = live.context.clock.clone();
             tokio::select! {
                 biased;
                 () = stop.triggered() => live.input(Input::Close),
+                Ok(()) = door.changed() => live.leave(*door.borrow_and_update()),
                 Some(done) = live.jobs.next(), if !live.jobs.is_empty() => live.done(done),
                 event = events.recv() => live.event(event),
                 frame = receiver.recv(FRAME_MAX_BYTES) => match frame {
@@ -214,6 +219,8 @@ struct Live {
     outbox: Outbox,
     began: Monotonic,
     expires: Option<Monotonic>,
+    /// When the device is sent elsewhere, because this supernode is about to leave.
+    leaves: Option<Monotonic>,
     timers: BTreeMap<Timer, Monotonic>,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Logs whose receipts this device waits for.
@@ -455,9 +462,22 @@ impl Live {
         }
     }
 
+    /// The door opens or closes: devices leave at different moments, so that others are not all asked at once.
+    fn leave(&mut self, door: Door) {
+        let now = self.context.clock.monotonic();
+        self.leaves = match door {
+            Door::Open => None,
+            Door::Closing { within } => {
+                let part = u32::from(u16::from_be_bytes(random::bytes()));
+                Some(now.after(within / 2 * part / u32::from(u16::MAX)))
+            }
+            Door::Closed => Some(now),
+        };
+    }
+
     fn wake(&self) -> Monotonic {
         let far = self.context.clock.monotonic().after(Duration::from_secs(3600));
-        self.timers.values().copied().chain(self.expires).min().unwrap_or(far)
+        self.timers.values().copied().chain(self.expires).chain(self.leaves).min().unwrap_or(far)
     }
 
     fn timer(&mut self) {
@@ -465,6 +485,10 @@ impl Live {
         if self.expires.is_some_and(|at| at <= now) {
             let refusal = Refusal::new(RefusalCode::NotAuthorised, "the delegation has expired");
             self.end = Some(Ending::Refusing(refusal));
+            return;
+        }
+        if self.leaves.is_some_and(|at| at <= now) {
+            self.end = Some(Ending::Refusing(Refusal::new(RefusalCode::Stopping, LEAVING)));
             return;
         }
         let due: Vec<Timer> =

@@ -125,7 +125,7 @@ impl Packs {
     }
 
     /// Tells another replica of packs; those it has noted.
-    pub(super) async fn tell(
+    pub(crate) async fn tell(
         &self,
         peer: PeerId,
         space: SpaceId,

@@ -1,24 +1,18 @@
 //! Anti-entropy: at start with every other supernode, then with a random one every 30 s.
 //!
 //! A round compares digests of the spaces both should keep and lets the writers of those that differ compare heads.
-//! Between rounds, what is owed from an earlier life is taken up, and spaces that moved to others are handed over.
+//! Between rounds, what is owed from an earlier life is taken up.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::id::{Hash, PeerId, SpaceId};
 use cosmic_custody::message::replica::{ReplicaAnswer, ReplicaRequest};
 use cosmic_runtime::{random, shutdown::Shutdown};
 use cosmic_store::Span;
 use futures::{StreamExt as _, stream};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::{
-    client,
-    reconcile::{Error, Reconciled, push},
-};
+use super::{client, reconcile::Error};
 use crate::{
     duty,
     spaces::Spaces,
@@ -34,18 +28,16 @@ const SPACES_MAX: usize = 4096;
 
 /// Runs rounds until it is stopped.
 pub async fn run(spaces: Spaces, stop: Shutdown) {
-    let mut rounds = Rounds { spaces, handed_over: HashMap::new() };
+    let rounds = Rounds { spaces };
     stop.unless(rounds.run()).await.unwrap_or(());
 }
 
 struct Rounds {
     spaces: Spaces,
-    /// Spaces that all their replicas have from here, by the ring table under which that was so.
-    handed_over: HashMap<SpaceId, Hash>,
 }
 
 impl Rounds {
-    async fn run(&mut self) {
+    async fn run(&self) {
         let clock = self.spaces.context().clock.clone();
         let mut ring = self.spaces.context().ring.clone();
         for partner in self.partners() {
@@ -53,12 +45,9 @@ impl Rounds {
         }
         loop {
             self.take_up_debts();
-            if let Err(error) = self.hand_over().await {
-                warn!("spaces that moved cannot be read: {error}");
-            }
             tokio::select! {
                 () = clock.sleep(EVERY) => {}
-                // Who has just been given a space must not wait for it.
+                // What is owed to new replicas must not wait.
                 changed = ring.changed() => if changed.is_err() { return } else { continue },
             }
             let partners = self.partners();
@@ -154,50 +143,5 @@ impl Rounds {
             }
             span = span.after(&(space, u64::MAX));
         }
-    }
-
-    /// Sends spaces that are kept here, but are others' by the ring as it is now, to those. Nothing is deleted.
-    async fn hand_over(&mut self) -> Result<(), Error> {
-        let context = self.spaces.context().clone();
-        let mut span = Span::<SpaceId>::all();
-        loop {
-            let page: Vec<_> = context.store.scan(&SPACES, &span, SPACES_MAX).collect::<Result<_, _>>()?;
-            let Some((end, _)) = page.last().copied() else { return Ok(()) };
-            for (space, _) in page {
-                let view = context.ring_view();
-                let replicas = duty::replicas(&view, &space);
-                let digest = duty::digest(&view);
-                if replicas.contains(&context.peer) || self.handed_over.get(&space) == Some(&digest) {
-                    continue;
-                }
-                if self.hand_over_to(space, &replicas).await {
-                    self.handed_over.insert(space, digest);
-                }
-            }
-            span = span.after(&end);
-        }
-    }
-
-    async fn hand_over_to(&self, space: SpaceId, replicas: &[PeerId]) -> bool {
-        let mut complete = !replicas.is_empty();
-        for peer in replicas {
-            match self.send(space, *peer).await {
-                Ok(done) => complete &= done.complete,
-                Err(error) => {
-                    debug!(space = %space.short(), peer = %peer.short(), "a space cannot be handed over: {error}");
-                    complete = false;
-                }
-            }
-        }
-        complete
-    }
-
-    async fn send(&self, space: SpaceId, peer: PeerId) -> Result<Reconciled, Error> {
-        let replicas = self.spaces.replicas();
-        let ours = self.spaces.stored_heads(space)?;
-        let theirs = replicas.heads(peer, space).await?;
-        let mut done = Reconciled { complete: true, ..Reconciled::default() };
-        push(replicas, self.spaces.reader(), (space, peer), (&ours, &theirs), &mut done).await?;
-        Ok(done)
     }
 }

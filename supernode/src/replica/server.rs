@@ -87,7 +87,7 @@ enum Ended {
     Net(#[from] cosmic_net::Error),
     #[error("a call is malformed")]
     Malformed(#[from] RecordError),
-    #[error("the peer is no active member of the ring")]
+    #[error("the peer is no member of the ring")]
     NotInRing,
     #[error("more calls than {CALLS_MAX} at once")]
     TooManyCalls,
@@ -144,7 +144,7 @@ impl Server {
                 frame = receiver.recv(MESSAGE_MAX_BYTES), if outbox.bytes() < ANSWERS_MAX_BYTES => {
                     let Some(frame) = frame? else { return Ok(()) };
                     let ReplicaCall { id, request } = ReplicaCall::from_bytes(&frame)?;
-                    if !duty::is_active(&self.spaces.context().ring_view(), &self.peer) {
+                    if !duty::may_ask(&self.spaces.context().ring_view(), &self.peer) {
                         outbox.push(refused(id, RefusalCode::NotInRing, Ended::NotInRing).to_bytes());
                         outbox.close().await?;
                         return Err(Ended::NotInRing);

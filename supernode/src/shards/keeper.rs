@@ -6,11 +6,12 @@ use bytes::Bytes;
 use cosmic_common::{
     id::{Hash, ObjectId, PeerId, SpaceId},
     record::Record as _,
+    time::Timestamp,
 };
-use cosmic_custody::{Fate, HandOff, Held, Placement, Promise, message::care::Surveyed};
+use cosmic_custody::{Fate, HandOff, Held, Placement, Promise, Release, message::care::Surveyed};
 use cosmic_erasure::Manifest;
 use cosmic_store::{Batch, Span};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use super::{Error, Found, Kept, Metrics};
 use crate::{
@@ -18,8 +19,10 @@ use crate::{
     holders::Latest,
     quota::Quotas,
     scrub::Thing,
-    tables::{Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, account},
+    tables::{Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account},
 };
+
+mod strays;
 
 /// Objects that may be written at once; two writes of one object wait for each other.
 const LANES: usize = 64;
@@ -64,12 +67,13 @@ pub struct Keeper {
     quotas: Quotas,
     metrics: Metrics,
     lanes: Vec<Mutex<()>>,
+    strays_noted: Notify,
 }
 
 impl Keeper {
     pub(super) fn new(context: Arc<Context>, holders: Latest, quotas: Quotas, metrics: Metrics) -> Self {
         let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
-        Self { context, holders, quotas, metrics, lanes }
+        Self { context, holders, quotas, metrics, lanes, strays_noted: Notify::new() }
     }
 
     /// Keeps a shard and signs for it once it is durable. One that is here already is checked, and signed for again; an own
@@ -93,7 +97,7 @@ impl Keeper {
             }
             known => self.write(&offer, known).await?,
         };
-        Ok(self.receipt(manifest.object(), index, &row))
+        self.receipt(manifest.object(), index, &row)
     }
 
     fn known(&self, offer: &Offer<'_>) -> Result<Known, Error> {
@@ -197,12 +201,17 @@ impl Keeper {
     /// # Errors
     /// If the disk fails.
     pub async fn free(&self, object: ObjectId, index: u8, owner: Option<PeerId>) -> Result<bool, Error> {
-        let store = &self.context.store;
         let _lane = self.lane(&object).await;
+        self.free_now(object, index, owner).await
+    }
+
+    /// Frees a shard in whose lane the caller is.
+    async fn free_now(&self, object: ObjectId, index: u8, owner: Option<PeerId>) -> Result<bool, Error> {
+        let store = &self.context.store;
         let key = (object, index);
         let Some(row) = store.get(&KEPT, &key)?.filter(|row| row.owner == owner) else { return Ok(false) };
         let mut batch = store.batch();
-        batch.delete(&SHARDS, &key).delete(&KEPT, &key);
+        batch.delete(&SHARDS, &key).delete(&KEPT, &key).delete(&STRAYS, &key);
         if let Some(owner) = row.owner {
             batch.delete(&HANDED, &(owner, object, index));
         }
@@ -248,10 +257,13 @@ impl Keeper {
         let store = &self.context.store;
         let Some(manifest) = store.get(&MANIFESTS, object)? else { return Ok(Kept::default()) };
         let mut kept = Kept { manifest: manifest.into(), ..Kept::default() };
+        // Before the rows: a copy that goes while this is read was on its way out before.
+        let strays = self.strays(object)?;
         for item in store.scan(&KEPT, &Span::prefix(object), cosmic_common::limit::SHARDS_MAX) {
             let ((object, index), row) = item?;
             kept.indices.insert(index);
-            kept.receipts.push(self.receipt(object, index, &row));
+            let release = strays.get(&index).copied().unwrap_or_default();
+            kept.receipts.push(self.sign((object, index), &row, release));
         }
         Ok(kept)
     }
@@ -330,12 +342,17 @@ impl Keeper {
         let _lane = self.lane(&object).await;
         let row = store.get(&KEPT, &(object, index))?.ok_or(Error::NotHere { object, index })?;
         let own = KeptRow { owner: None, ..row };
-        if row.owner.is_some() {
+        // Whoever asks counts on it from now on: a release that has begun begins anew.
+        let is_stray = store.contains(&STRAYS, &(object, index))?;
+        if row.owner.is_some() || is_stray {
             let mut batch = store.batch();
             put_row(&mut batch, (object, index), Some(row), own);
+            if is_stray {
+                batch.put(&STRAYS, &(object, index), &Timestamp::default());
+            }
             store.commit(batch).await?;
         }
-        Ok(self.receipt(object, index, &own))
+        self.receipt(object, index, &own)
     }
 
     /// The encoded manifest of `object`, if a shard of it is here.
@@ -397,10 +414,15 @@ impl Keeper {
         Ok(())
     }
 
-    fn receipt(&self, object: ObjectId, index: u8, row: &KeptRow) -> Vec<u8> {
+    fn receipt(&self, object: ObjectId, index: u8, row: &KeptRow) -> Result<Vec<u8>, Error> {
+        let settled = self.context.store.get(&STRAYS, &(object, index))?;
+        Ok(self.sign((object, index), row, settled.map(strays::release).unwrap_or_default()))
+    }
+
+    fn sign(&self, (object, index): (ObjectId, u8), row: &KeptRow, release: Release) -> Vec<u8> {
         let held = Held::Shard { object, index, hash: row.hash };
         let is_kept = row.owner.is_none() && !self.is_doomed(&object);
-        let promise = if is_kept { Promise::Keeps } else { Promise::Forwards };
+        let promise = if is_kept { release.promise() } else { Promise::Forwards };
         let ring = self.holders.borrow().digest();
         self.context.receipt(held, promise, ring)
     }

@@ -27,7 +27,7 @@ const IN_FLIGHT_MAX_BYTES: usize = 12 * OBJECT_MAX_BYTES;
 /// How long a stream may rest between two requests.
 const REST_MAX: Duration = Duration::from_secs(120);
 
-/// Serves shards to active members of the ring until the shutdown.
+/// Serves shards to members of the ring until the shutdown.
 ///
 /// # Errors
 /// [`cosmic_net::Error::NotServed`] if somebody else serves the protocol.
@@ -82,10 +82,10 @@ impl Server {
                 return refuse(&mut stream, Refusal::new(RefusalCode::Malformed, "this is no shard request"))
                     .await;
             };
-            let is_member = self.shards.holders().borrow().contains(&peer);
+            let is_member = self.shards.holders().borrow().may_ask(&peer);
             if !is_member {
                 self.shards.metrics().shards_refused.inc();
-                let sentence = "only active members of the ring give and take shards";
+                let sentence = "only members of the ring give and take shards";
                 return refuse(&mut stream, Refusal::new(RefusalCode::NotInRing, sentence)).await;
             }
             self.request(&mut stream, peer, request).await?;

@@ -133,6 +133,7 @@ impl Actor {
         let (context, id) = (Arc::clone(&self.context), self.id);
         let loading = tokio::task::spawn_blocking(move || disk::load(&context, id));
         self.state = loading.await.map_err(|_stopped| Error::Closed)??;
+        self.stay()?;
         self.take_over().await
     }
 
@@ -193,6 +194,7 @@ impl Actor {
             Command::Packed { runs, reply } => self.packed(&runs, reply),
             Command::Free { run, reply } => self.free(&run, reply),
             Command::Judge { places, reply } => self.judge(&places, reply),
+            Command::Forget { part, reply } => self.forget(&part, reply),
             Command::Reconcile { peer, reply } => self.reconcile_for(peer, reply),
             Command::Rest => return self.rest(),
         }
@@ -278,7 +280,7 @@ impl Actor {
         if self.relay.is_none() { Promise::Keeps } else { Promise::Forwards }
     }
 
-    fn is_replica(&self) -> bool {
+    pub(super) fn is_replica(&self) -> bool {
         duty::replicas(&self.context.ring_view(), &self.id).contains(&self.context.peer)
     }
 

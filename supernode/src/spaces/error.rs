@@ -46,6 +46,9 @@ pub enum Error {
     /// A pack is not what it should be.
     #[error("a pack of older entries is damaged")]
     BadPack(#[from] NotAPack),
+    /// The entries of the space are not to be forgotten.
+    #[error("this supernode is a replica of the space again, or its logs have grown")]
+    StillReplica,
     /// This supernode keeps nothing of the space.
     #[error("this supernode is no replica of the space")]
     NoReplica,
@@ -70,9 +73,11 @@ impl Error {
             Self::Store(_) | Self::Damaged(_) | Self::Lost { .. } | Self::BadPack(_) => RefusalCode::Storage,
             Self::NoReplica => RefusalCode::NotResponsible,
             Self::Space(refusal) => return refuse(refusal),
-            Self::Unavailable | Self::Pack { .. } | Self::Replica(_) | Self::Reconcile(_) => {
-                RefusalCode::Unavailable
-            }
+            Self::Unavailable
+            | Self::StillReplica
+            | Self::Pack { .. }
+            | Self::Replica(_)
+            | Self::Reconcile(_) => RefusalCode::Unavailable,
         };
         Refusal::new(code, self)
     }

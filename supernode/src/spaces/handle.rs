@@ -18,7 +18,7 @@ use cosmic_sync::{
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::{error::Error, judging::Judged};
+use super::{error::Error, forget::Forgotten, judging::Judged};
 use crate::source::Source;
 
 /// Commands that may wait for one space; who finds no room waits at his own edge.
@@ -136,6 +136,7 @@ pub(super) enum Command {
     Packed { runs: Vec<Run>, reply: Reply<()> },
     Free { run: Run, reply: Reply<()> },
     Judge { places: Vec<(LogId, u64)>, reply: Reply<Judged> },
+    Forget { part: Forgotten, reply: Reply<()> },
     Reconcile { peer: PeerId, reply: Reply<()> },
     Rest,
 }
@@ -152,6 +153,7 @@ impl Command {
             | Self::Settle { reply }
             | Self::Packed { reply, .. }
             | Self::Free { reply, .. }
+            | Self::Forget { reply, .. }
             | Self::Reconcile { reply, .. } => fail(reply),
             Self::Attest { reply, .. } => fail(reply),
             Self::Judge { reply, .. } => fail(reply),
@@ -273,6 +275,14 @@ impl Space {
     /// [`Error::NoReplica`].
     pub async fn judge(&self, places: Vec<(LogId, u64)>) -> Result<Judged, Error> {
         self.ask(|reply| Command::Judge { places, reply }).await
+    }
+
+    /// Forgets logs of a space that is others' by the ring, or all that is left of it.
+    ///
+    /// # Errors
+    /// [`Error::StillReplica`] if the ring, or a log, is not as it was when everybody was asked; or if writing failed.
+    pub async fn forget(&self, part: Forgotten) -> Result<(), Error> {
+        self.ask(|reply| Command::Forget { part, reply }).await
     }
 
     /// Compares heads with another replica, pulls what is missing here and pushes what is missing there.

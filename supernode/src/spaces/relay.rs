@@ -110,26 +110,34 @@ struct Owed {
 }
 
 impl Relay {
-    /// Takes a space up at the first of its replicas that answers, and what is still owed of it.
+    /// Takes a space up at the first of its replicas that answers and knows it, and what is still owed of it. Who has just
+    /// become a replica may not have it yet.
     pub(super) async fn begin(
         context: &Context,
         replicas: &Replicas,
         space: SpaceId,
     ) -> Result<(State, Self), Error> {
-        let mut last = Error::Replica(client::Error::Lost);
+        let mut found = Err(Error::Replica(client::Error::Lost));
         for peer in upstreams(context, &space) {
             match Self::follow(context, replicas, space, peer).await {
-                Ok((mut state, mut relay)) => {
-                    relay.take_up(&context.store, &mut state, replicas).await?;
-                    return Ok((state, relay));
+                Ok(followed) => {
+                    let is_known = followed.0.membership.genesis().is_some();
+                    if is_known || found.is_err() {
+                        found = Ok(followed);
+                    }
+                    if is_known {
+                        break;
+                    }
                 }
                 Err(error) => {
                     debug!(space = %space.short(), peer = %peer.short(), "a replica cannot be relayed: {error}");
-                    last = error;
+                    found = found.or(Err(error));
                 }
             }
         }
-        Err(last)
+        let (mut state, mut relay) = found?;
+        relay.take_up(&context.store, &mut state, replicas).await?;
+        Ok((state, relay))
     }
 
     async fn follow(

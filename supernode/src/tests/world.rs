@@ -73,7 +73,7 @@ impl World {
         let endpoints: BTreeMap<_, _> =
             joined.iter().map(|(key, net)| (key.peer_id(), net.listening())).collect();
         let (ring, seen) =
-            watch::channel(Arc::new(view(&joined.iter().map(|(key, _)| key).collect::<Vec<_>>(), endpoints)));
+            watch::channel(Arc::new(view((1..=count).map(|number| (number, State::Active)), endpoints)));
         let (holders, latest) = watch::channel(Arc::new(holders_of(&ring.borrow())));
         let start = |(key, net): (SecretKey, cosmic_net::Handle)| {
             let directory = tempfile::tempdir().unwrap();
@@ -110,9 +110,14 @@ impl World {
 
     /// Makes these supernodes, by their numbers, all the members there are.
     pub(super) fn set_members(&self, numbers: &[u8]) {
-        let keys: Vec<SecretKey> = numbers.iter().map(|n| key(*n)).collect();
-        let endpoints = self.ring.borrow().endpoints.clone();
-        self.ring.send_replace(Arc::new(view(&keys.iter().collect::<Vec<_>>(), endpoints)));
+        self.change_ring(numbers.iter().map(|number| (*number, State::Active)));
+    }
+
+    fn change_ring(&self, members: impl Iterator<Item = (u8, State)>) {
+        let view = view(members, self.ring.borrow().endpoints.clone());
+        let before = Arc::clone(&self.holders.borrow());
+        self.holders.send_replace(Arc::new(holders_of(&view).after(&before)));
+        self.ring.send_replace(Arc::new(view));
     }
 
     /// The replicas of a space, in the order of the table.
@@ -128,23 +133,27 @@ impl World {
     }
 }
 
-fn view(keys: &[&SecretKey], endpoints: BTreeMap<PeerId, Vec<cosmic_common::address::Address>>) -> RingView {
+fn view(
+    numbers: impl Iterator<Item = (u8, State)>,
+    endpoints: BTreeMap<PeerId, Vec<cosmic_common::address::Address>>,
+) -> RingView {
     let (network_key, operator) = (key(200), key(201));
     let mut config = NetworkConfig::new(&network_key);
     config.operators.insert(operator.operator_id());
     let network: NetworkId = config.network();
     let config = Signed::sign(config, &network_key);
     let mut members = Members::new(config.clone(), network).unwrap();
-    for (number, key) in keys.iter().enumerate() {
+    for (number, state) in numbers {
+        let key = key(number);
         let member = Member {
             network,
             operator: operator.operator_id(),
             peer: key.peer_id(),
-            consent: Consent::give(key, network, operator.operator_id(), 1),
+            consent: Consent::give(&key, network, operator.operator_id(), 1),
             sequence: 1,
-            state: State::Active,
+            state,
             weight: 1,
-            zone: format!("zone-{number}").parse().unwrap(),
+            zone: format!("zone-{}", number - 1).parse().unwrap(),
             region: "here".parse().unwrap(),
             addresses: Vec::new(),
             incarnation: None,
