@@ -9,6 +9,7 @@ mod entries;
 mod formats;
 mod handoff;
 mod hostile;
+mod moves;
 mod objects;
 mod packs;
 mod scrub;

@@ -113,6 +113,13 @@ impl World {
         self.change_ring(numbers.iter().map(|number| (*number, State::Active)));
     }
 
+    /// One of the supernodes, by its number, leaves the ring.
+    pub(super) fn retire(&self, leaving: u8) {
+        let all = (1..).take(self.supernodes.len());
+        let state = |number| if number == leaving { State::Retired } else { State::Active };
+        self.change_ring(all.map(|number| (number, state(number))));
+    }
+
     fn change_ring(&self, members: impl Iterator<Item = (u8, State)>) {
         let view = view(members, self.ring.borrow().endpoints.clone());
         let before = Arc::clone(&self.holders.borrow());
