@@ -90,15 +90,20 @@ fn measure(shape: &Shape) {
     print!("holders {most:.2} {least:.2}, replicas {replica_most:.2} {replica_least:.2}; ");
     if shape.members > 6 {
         print!(
-            "moved {:.2} {:.2}, by place {:.1}; with twice the weight {:.2} {:.2}; ",
+            "moved {:.2} {:.2}, by place {:.1}; with twice the weight {} {}; ",
             all[0] / fewest[0],
             all[1] / fewest[1],
             by_index / fewest[0],
-            reweighed[0] / gained[0],
-            reweighed[1] / gained[1]
+            ratio(reweighed[0], gained[0]),
+            ratio(reweighed[1], gained[1])
         );
     }
     println!("{:.1} ms", 1e3 * seconds / f64::from(RINGS));
+}
+
+/// What moved over what had to; nothing had to where the limits leave no choice.
+fn ratio(moved: f64, gained: f64) -> String {
+    if gained > 0.0 { format!("{:.2}", moved / gained) } else { "-".to_owned() }
 }
 
 fn site(shape: &Shape, ring: u32, number: u32) -> Site {
