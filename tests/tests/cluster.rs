@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod cluster {
+    mod audits;
     mod backup;
     mod clock;
     mod copies;
