@@ -25,6 +25,7 @@ up: build ## keep a small network running to play with
 
 # One build with the features tests and binaries ask for together: two builds would compile half the world twice.
 test: prepare ## all tests, with the real binaries
+	@tools/s3-server
 	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace
 

@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    care::Care, context::Context, home::Home, packs::Packs, quota::Quotas, retire::Leaving, scrub::Scrub,
+    care::Care, cold::Cold, context::Context, home::Home, packs::Packs, quota::Quotas, retire::Leaving,
+    scrub::Scrub,
 };
 
 mod backup;
 mod care;
+mod cooling;
 mod deletions;
 mod dump;
 mod leaving;
@@ -55,6 +57,8 @@ pub struct Door {
     pub packs: Packs,
     /// Who reads everything again.
     pub scrub: Scrub,
+    /// Where the bytes of old shards lie.
+    pub cold: Cold,
 }
 
 impl std::fmt::Debug for Door {
@@ -92,6 +96,8 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/usage", get(usage))
         .route("/api/v1/scrub", get(scrubbing::show))
         .route("/api/v1/scrub/{act}", post(scrubbing::act))
+        .route("/api/v1/cold", get(cooling::show))
+        .route("/api/v1/cold/{act}", post(cooling::act))
         .route("/api/v1/member", get(member::show).put(member::set))
         .route("/api/v1/member/{peer}", get(member::record))
         .with_state(door.clone());
@@ -177,12 +183,14 @@ async fn usage(State(door): State<Door>) -> Result<Json<Value>, Refused> {
         json!({
             "space": space, "entries": used.entries, "entry_bytes": used.entry_bytes,
             "objects": used.objects, "shards": used.shards, "shard_bytes": used.shard_bytes,
+            "cold_shards": used.cold_shards, "cold_shard_bytes": used.cold_shard_bytes,
             "bytes": used.entry_bytes + used.shard_bytes,
         })
     };
     Ok(Json(json!({
         "operator": operator,
         "bytes": total.entry_bytes + total.shard_bytes,
+        "hot_bytes": total.hot_bytes(),
         "total": total,
         "spaces": spaces.iter().map(line).collect::<Vec<_>>(),
     })))

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{config, home, home::Home, key_file, start};
 
 mod audit;
+mod cold;
 mod deletion;
 mod leaving;
 mod operator;
@@ -81,6 +82,9 @@ enum Command {
     /// Reading everything again: find and heal what a disk got wrong
     #[command(subcommand)]
     Scrub(ScrubCommand),
+    /// The cold tier: old shards in an object store
+    #[command(subcommand)]
+    Cold(cold::Command),
     /// Copy everything this supernode keeps into a new directory, while it runs
     Backup {
         /// The directory, which must not be there
@@ -204,6 +208,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Retire(command) => leaving::retire(&command, &data_dir, output)?,
         Command::Dump { out } => dump(&running()?, &out, output)?,
         Command::Scrub(command) => scrub(&command, &running()?, output)?,
+        Command::Cold(command) => cold::carry_out(&command, &running()?, output)?,
         Command::Backup { to, with_key } => {
             let to = std::path::absolute(&to)
                 .map_err(|source| cosmic_cli::Error::Write { path: to.clone(), source })?;
@@ -212,7 +217,16 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         }
         Command::Verify => verify(&data_dir, output)?,
         Command::Usage => {
-            let columns = ["space", "bytes", "entries", "entry_bytes", "objects", "shards", "shard_bytes"];
+            let columns = [
+                "space",
+                "bytes",
+                "entries",
+                "entry_bytes",
+                "objects",
+                "shards",
+                "shard_bytes",
+                "cold_shard_bytes",
+            ];
             output.table(&running()?.get("usage")?, "/spaces", &columns)?;
         }
         Command::Peers => {

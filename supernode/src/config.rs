@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{care, context::Limits, deletion, moves, objects, packs, quota, scrub};
+use crate::{care, cold, context::Limits, deletion, moves, objects, packs, quota, scrub};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -58,6 +58,8 @@ pub struct Config {
     pub quota: quota::Config,
     /// Reading everything again.
     pub scrub: scrub::Config,
+    /// Where the bytes of old shards lie.
+    pub cold: cold::Config,
     /// Sessions of devices.
     pub sessions: Sessions,
     /// The disk.
@@ -100,6 +102,7 @@ impl Default for Config {
             moves: moves::Config::default(),
             quota: quota::Config::default(),
             scrub: scrub::Config::default(),
+            cold: cold::Config::default(),
             sessions: Sessions::default(),
             store: cosmic_store::Config::default(),
         }
@@ -116,6 +119,7 @@ impl Settings for Config {
         mistakes.within("packs", |mistakes| self.packs.check(mistakes));
         mistakes.within("moves", |mistakes| self.moves.check(mistakes));
         mistakes.within("scrub", |mistakes| self.scrub.check(mistakes));
+        mistakes.within("cold", |mistakes| self.cold.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
         if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {
             mistakes.refuse(

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod audit;
 pub mod care;
 pub mod cli;
+pub mod cold;
 pub mod config;
 pub mod context;
 pub mod deletion;

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
+    cold::Cold,
     context::Context,
     holders::Holders,
     shards::{self, Metrics, Shards},
@@ -225,6 +226,11 @@ impl Objects {
         let most =
             by_manifest.into_iter().max_by_key(|(manifest, receipts)| (receipts.len(), manifest.clone()));
         most.map(|(manifest, receipts)| Whereabouts { manifest, receipts }).unwrap_or_default()
+    }
+
+    /// Where the bytes of old shards lie.
+    pub(crate) fn cold(&self) -> &Cold {
+        self.0.shards.keeper().cold()
     }
 
     /// The ring as it is known now.

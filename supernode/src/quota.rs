@@ -84,6 +84,18 @@ pub struct Totals {
     pub shards: u64,
     /// Bytes of shards.
     pub shard_bytes: u64,
+    /// Those of the shards whose bytes lie in the cold store.
+    pub cold_shards: u64,
+    /// Their bytes, which are no bytes of this disk.
+    pub cold_shard_bytes: u64,
+}
+
+impl Totals {
+    /// Bytes on the disk here.
+    #[must_use]
+    pub const fn hot_bytes(&self) -> u64 {
+        self.entry_bytes.saturating_add(self.shard_bytes).saturating_sub(self.cold_shard_bytes)
+    }
 }
 
 impl Quotas {
@@ -135,7 +147,7 @@ impl Quotas {
         Ok(self.0.store.commit(batch).await?)
     }
 
-    /// What all spaces together keep here: a walk over five counters per space, never over the data. Blocks.
+    /// What all spaces together keep here: a walk over seven counters per space, never over the data. Blocks.
     ///
     /// # Errors
     /// If the counters cannot be read.
@@ -152,7 +164,7 @@ pub fn totals(store: &Store) -> Result<Totals, cosmic_store::Error> {
     Ok(sum_of(by_space(store)?.values()))
 }
 
-/// What each space keeps in `store`: five counters each, never the data. Blocks.
+/// What each space keeps in `store`: seven counters each, never the data. Blocks.
 ///
 /// # Errors
 /// If the counters cannot be read.
@@ -168,6 +180,8 @@ pub fn by_space(store: &Store) -> Result<BTreeMap<SpaceId, Totals>, cosmic_store
             Some(Account::Shards) => used.shards = amount,
             Some(Account::ShardBytes) => used.shard_bytes = amount,
             Some(Account::Objects) => used.objects = amount,
+            Some(Account::ColdShards) => used.cold_shards = amount,
+            Some(Account::ColdShardBytes) => used.cold_shard_bytes = amount,
             None => {}
         }
     }
@@ -183,6 +197,8 @@ pub fn sum_of<'a>(spaces: impl IntoIterator<Item = &'a Totals>) -> Totals {
         objects: sum.objects + one.objects,
         shards: sum.shards + one.shards,
         shard_bytes: sum.shard_bytes + one.shard_bytes,
+        cold_shards: sum.cold_shards + one.cold_shards,
+        cold_shard_bytes: sum.cold_shard_bytes + one.cold_shard_bytes,
     })
 }
 

@@ -306,10 +306,12 @@ impl Scrub {
 
     /// Looks at what a read could not use.
     async fn suspect(&self, thing: Thing) {
-        let store = self.0.context.store.clone();
-        let checked = tokio::task::spawn_blocking(move || check::thing(&store, &thing)).await;
-        if let Ok(Some(fault)) = checked {
-            self.found(thing, fault).await;
+        match self.check(thing).await {
+            Ok(Some(fault)) => self.found(thing, fault).await,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(thing = %thing, why = sentence(&error), "it cannot be looked at now")
+            }
         }
     }
 

@@ -23,11 +23,13 @@ use cosmic_custody::{
 use cosmic_erasure::Manifest;
 
 use crate::{
+    cold::{self, Cold},
     context::Context,
     holders::{Latest, Plan},
     quota::Quotas,
 };
 
+pub(crate) mod cooling;
 mod keeper;
 mod metrics;
 mod pool;
@@ -73,6 +75,16 @@ pub enum Error {
         /// The object.
         object: ObjectId,
     },
+    /// Its bytes cannot be had from the cold store now.
+    #[error("shard {index} of object {} is kept here and unavailable now", object.short())]
+    Cold {
+        /// The object.
+        object: ObjectId,
+        /// Which shard.
+        index: u8,
+        /// Why not.
+        source: cold::Error,
+    },
     /// A shard that is not kept here.
     #[error("shard {index} of object {} is not kept here", object.short())]
     NotHere {
@@ -100,6 +112,8 @@ impl Error {
     pub fn refusal(&self) -> Refusal {
         let code = match self {
             Self::Refused(refusal) => return refusal.clone(),
+            // Where the bytes lie is this operator's affair.
+            Self::Cold { .. } => return Refusal::new(RefusalCode::Unavailable, self),
             Self::Net(_) | Self::Protocol { .. } => RefusalCode::Unavailable,
             Self::Store(_) | Self::Quota(crate::quota::Error::Store(_)) => RefusalCode::Storage,
             Self::Quota(crate::quota::Error::Over(_)) => RefusalCode::QuotaExceeded,
@@ -167,10 +181,16 @@ pub struct Giving<'a> {
 impl Shards {
     /// Shards in the tables and on the network of `context`.
     #[must_use]
-    pub fn new(context: &Arc<Context>, holders: Latest, quotas: Quotas, metrics: Metrics) -> Self {
+    pub fn new(
+        context: &Arc<Context>,
+        holders: Latest,
+        quotas: Quotas,
+        cold: Cold,
+        metrics: Metrics,
+    ) -> Self {
         Self(Arc::new(Inner {
             me: context.peer,
-            keeper: Keeper::new(Arc::clone(context), holders.clone(), quotas, metrics.clone()),
+            keeper: Keeper::new(Arc::clone(context), holders.clone(), quotas, cold, metrics.clone()),
             pool: Pool::new(Arc::clone(context)),
             holders,
             metrics,

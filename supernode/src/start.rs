@@ -29,6 +29,7 @@ use crate::{
     admin::{self, Door},
     audit::{self, Audits},
     care::{self, CARE, Care},
+    cold::{self, Cold},
     config::Config,
     context::Context,
     deletion::{self, Deletion},
@@ -74,6 +75,9 @@ pub enum Error {
     /// Joining the network.
     #[error(transparent)]
     Membership(#[from] membership::Error),
+    /// The cold tier.
+    #[error(transparent)]
+    Cold(#[from] cold::Error),
     /// A thread of the store could not be waited for.
     #[error("the store could not be opened")]
     Thread(#[source] io::Error),
@@ -108,14 +112,31 @@ pub struct Services {
     pub moves: Moves,
     /// The way out of the ring.
     pub leaving: Leaving,
+    /// The bytes of old shards.
+    pub cold: Cold,
 }
 
 impl Services {
     /// Starts to serve.
     ///
     /// # Errors
-    /// [`Error::Net`] if a protocol is served already.
+    /// [`Error::Net`] if a protocol is served already, [`Error::Cold`] if the cold tier cannot be set up.
     pub fn start(
+        context: &Arc<Context>,
+        holders: Latest,
+        config: &Config,
+        registry: &Registry,
+    ) -> Result<Self, Error> {
+        let cold = Cold::open(context, &config.cold, cold::Metrics::register(registry))?;
+        Self::start_over(cold, context, holders, config, registry)
+    }
+
+    /// The same, with this cold tier.
+    ///
+    /// # Errors
+    /// [`Error::Net`] if a protocol is served already.
+    pub(crate) fn start_over(
+        cold: Cold,
         context: &Arc<Context>,
         holders: Latest,
         config: &Config,
@@ -123,7 +144,8 @@ impl Services {
     ) -> Result<Self, Error> {
         let tasks = &context.tasks;
         let quotas = Quotas::new(context.store.clone(), context.limits.quota);
-        let shards = Shards::new(context, holders, quotas.clone(), shards::Metrics::register(registry));
+        let shards =
+            Shards::new(context, holders, quotas.clone(), cold.clone(), shards::Metrics::register(registry));
         shards::serve(&shards, &context.net, tasks)?;
         let objects = Objects::new(context, shards.clone(), &config.objects);
         let packs_metrics = packs::Metrics::register(registry);
@@ -139,12 +161,13 @@ impl Services {
         let care = Care::start(context, shards.clone(), objects.clone(), looks, &config.care, care_metrics)?;
         packs.start(care.clone());
         deletion.start();
+        cold.start(shards.clone());
         let keeping = (shards.clone(), spaces.clone());
         let moves_metrics = moves::Metrics::register(registry);
         let moves = Moves::start(keeping, care.clone(), packs.clone(), &config.moves, moves_metrics, tasks);
         let retire_metrics = retire::Metrics::register(registry);
         let leaving = Leaving::start(context, quotas.clone(), moves.clone(), retire_metrics);
-        Ok(Self { quotas, shards, objects, spaces, care, packs, moves, leaving })
+        Ok(Self { quotas, shards, objects, spaces, care, packs, moves, leaving, cold })
     }
 }
 
@@ -202,8 +225,9 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     });
     let services = Services::start(&context, holders, &config, &registry)?;
     let scrub = start_scrub(&context, &services, &config, &registry)?;
-    let Services { quotas, care, packs, leaving, .. } = services;
-    let door = Door { context, quotas, care, packs, leaving, membership, home: Arc::clone(&home), scrub };
+    let Services { quotas, care, packs, leaving, cold, .. } = services;
+    let door =
+        Door { context, quotas, care, packs, leaving, membership, home: Arc::clone(&home), scrub, cold };
     let admin = Admin::new(&config.admin, health.clone(), registry);
     http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
     health.set_ready(true);

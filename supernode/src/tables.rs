@@ -2,10 +2,10 @@
 //!
 //! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is packed of them (`tails`,
 //! `packs`, `freeing`), what is owed to replicas (`forwards`), objects (`shards`, `kept`, `manifests`,
-//! `placements`, `staging`), what is kept for others (`handed`), what is to move elsewhere
-//! (`strays`, `leaving`), accounts (`usage`, `quotas`), and what is removed: at the
-//! replicas of a space who claims what (`claims`, `claimants`, `packed`, `tombstones`, `unsettled`) and what nobody does
-//! (`removals`), at holders `leases` and `dooms`, at both the signed `deletions`.
+//! `placements`, `staging`), what is kept for others (`handed`), what is to move elsewhere (`strays`, `leaving`), what is to
+//! go from the cold store (`discards`), accounts (`usage`, `quotas`), and what is removed: at the replicas of a space who
+//! claims what (`claims`, `claimants`, `packed`, `tombstones`, `unsettled`) and what nobody does (`removals`), at holders
+//! `leases` and `dooms`, at both the signed `deletions`.
 
 use bytes::Bytes;
 use cosmic_common::{
@@ -55,6 +55,12 @@ pub struct KeptRow {
     /// When it came.
     #[n(5)]
     pub since: Timestamp,
+    /// The number under which its bytes lie in the cold store; none while they lie here.
+    #[n(6)]
+    pub cold: Option<u64>,
+    /// When they came back from there, if they did.
+    #[n(7)]
+    pub back: Option<Timestamp>,
 }
 
 impl Record for KeptRow {
@@ -160,6 +166,8 @@ pub const STRAYS: Table<(ObjectId, u8), Timestamp> =
     Table::<(ObjectId, u8), Timestamp>::fixed("strays", 1).prefixed::<ObjectId>();
 /// Spaces that are others' by the ring and of which entries are still here: the same, of their replicas.
 pub const LEAVING: Table<SpaceId, Timestamp> = Table::<SpaceId, Timestamp>::fixed("leaving", 1);
+/// What lies in the cold store, by shard and number, and is of no use any more: there until it is deleted there.
+pub const DISCARDS: Table<(ObjectId, u8, u64), ()> = Table::<(ObjectId, u8, u64), ()>::fixed("discards", 1);
 /// What the supernode itself has to remember, by [`Fact`].
 pub const FACTS: Table<u8, Bytes> = Table::<u8, Bytes>::bytes("facts", 1);
 
@@ -208,6 +216,8 @@ pub enum Fact {
     Tails = 16,
     /// That the claims of entries kept by a version without deletion are known.
     Claims = 17,
+    /// What the cold tier does, and where ([`crate::cold::Memory`]).
+    Cold = 24,
 }
 
 /// Second half of the keys of [`USAGE`].
@@ -224,15 +234,26 @@ pub enum Account {
     ShardBytes = 3,
     /// Objects of which at least one shard is here; charged to the space of the first.
     Objects = 4,
+    /// Those of the shards whose bytes lie in the cold store.
+    ColdShards = 5,
+    /// Their bytes.
+    ColdShardBytes = 6,
 }
 
 impl Account {
     /// The account of this number.
     #[must_use]
     pub fn numbered(number: u8) -> Option<Self> {
-        [Self::Entries, Self::EntryBytes, Self::Shards, Self::ShardBytes, Self::Objects]
-            .into_iter()
-            .find(|account| *account as u8 == number)
+        let all = [
+            Self::Entries,
+            Self::EntryBytes,
+            Self::Shards,
+            Self::ShardBytes,
+            Self::Objects,
+            Self::ColdShards,
+            Self::ColdShardBytes,
+        ];
+        all.into_iter().find(|account| *account as u8 == number)
     }
 }
 
@@ -259,6 +280,7 @@ pub fn schema() -> Schema {
         .table(&HANDED)
         .table(&STRAYS)
         .table(&LEAVING)
+        .table(&DISCARDS)
         .table(&FACTS)
         .table(&EVIDENCE)
         .table(&CLAIMS)

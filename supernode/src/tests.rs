@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod care;
+mod cold;
 mod deletion;
 mod device;
 mod entries;

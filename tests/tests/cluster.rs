@@ -7,6 +7,7 @@ mod cluster {
     mod audits;
     mod backup;
     mod clock;
+    mod cold;
     mod copies;
     mod dead;
     mod deletion;
@@ -24,6 +25,7 @@ mod cluster {
     mod openapi;
     mod packs;
     mod promises;
+    mod s3;
     mod scrub;
     mod shelf;
     mod stops;

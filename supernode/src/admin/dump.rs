@@ -128,6 +128,7 @@ fn tell_all(store: &Store, pieces: &mut Pieces) -> Result<(), Stop> {
         pieces.line(&json!({
             "table": "shards", "object": object, "index": index, "space": row.space, "bytes": row.length,
             "hash": row.hash, "owner": row.owner, "since": row.since.unix_ms(),
+            "cold": row.cold.is_some(),
         }))?;
     }
     for item in store.scan(&PLACEMENTS, &Span::all(), usize::MAX) {

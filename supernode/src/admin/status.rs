@@ -50,5 +50,11 @@ pub(super) async fn status(door: &Door) -> Value {
         "shards": totals.shards,
         "shard_bytes": totals.shard_bytes,
         "bytes_used": totals.entry_bytes + totals.shard_bytes,
+        "cold": {
+            "state": door.cold.state().name(),
+            "shards": totals.cold_shards,
+            "shard_bytes": totals.cold_shard_bytes,
+            "hot_bytes": totals.hot_bytes(),
+        },
     })
 }

@@ -26,7 +26,7 @@ impl Audits {
             return Err(Refusal::new(RefusalCode::Busy, "too many proofs are asked for at once"));
         };
         let (object, index) = (challenge.object, challenge.index);
-        let proven = match self.0.shards.keeper().shard(object, index).await {
+        let proven = match self.0.shards.keeper().look(object, index).await {
             Ok(found) => tokio::task::spawn_blocking(move || prove(&challenge, &found))
                 .await
                 .map_err(|_gone| Refusal::new(RefusalCode::Stopping, "the supernode is stopping"))?,
@@ -35,6 +35,10 @@ impl Audits {
         match &proven {
             Ok(_proof) => {
                 metrics.challenges_proved.inc();
+            }
+            // Bytes that are in the cold store and cannot be had now say nothing about the shard.
+            Err(refusal) if refusal.code == RefusalCode::Unavailable => {
+                metrics.challenges_refused.inc();
             }
             Err(refusal) => {
                 metrics.challenges_refused.inc();

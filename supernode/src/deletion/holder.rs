@@ -21,8 +21,11 @@ use cosmic_store::{Batch, Span};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Deletion, Error};
-use crate::tables::{
-    Account, DELETIONS, DOOMS, HANDED, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account,
+use crate::{
+    shards::cooling::leave_cold,
+    tables::{
+        Account, DELETIONS, DOOMS, HANDED, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account,
+    },
 };
 
 /// Removals carried out at once: their batches share an fsync.
@@ -117,6 +120,9 @@ impl Deletion {
             batch.put_slice(&DELETIONS, &(object, self.me()), &deletion);
         }
         store.commit(batch).await?;
+        if rows.iter().any(|(_index, row)| row.cold.is_some()) {
+            self.0.shards.keeper().cold().discarded();
+        }
         self.0.metrics.objects_deleted.inc_by(u64::from(!rows.is_empty()));
         self.0.metrics.shards_deleted.inc_by(rows.len() as u64);
         self.0.metrics.bytes_deleted.inc_by(bytes);
@@ -154,6 +160,7 @@ impl Deletion {
 
 fn delete_shard(batch: &mut Batch, object: ObjectId, index: u8, row: &KeptRow) {
     batch.delete(&SHARDS, &(object, index)).delete(&KEPT, &(object, index)).delete(&STRAYS, &(object, index));
+    leave_cold(batch, (object, index), row);
     if let Some(owner) = row.owner {
         batch.delete(&HANDED, &(owner, object, index));
     }

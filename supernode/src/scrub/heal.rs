@@ -1,8 +1,8 @@
 //! Healing what is damaged here: a shard from any k of the others, an entry from another replica.
 
-use super::{Scrub, Thing, check};
+use super::{Fault, Scrub, Thing, check};
 use crate::{
-    objects, replica,
+    cold, objects, replica,
     tables::{ENTRIES, KEPT},
 };
 
@@ -24,6 +24,9 @@ pub(super) enum Error {
     /// The store failed.
     #[error("the store of this supernode failed")]
     Store(#[from] cosmic_store::Error),
+    /// The cold store.
+    #[error(transparent)]
+    Cold(#[from] cold::Error),
     /// A thread ended.
     #[error("the supernode is stopping")]
     Stopping,
@@ -37,9 +40,7 @@ pub(super) enum Error {
 impl Scrub {
     /// Puts right what is wrong with `thing`; done if nothing is.
     pub(super) async fn heal(&self, thing: &Thing) -> Result<(), Error> {
-        let (store, at) = (self.0.context.store.clone(), *thing);
-        let checked = tokio::task::spawn_blocking(move || check::thing(&store, &at)).await;
-        if checked.map_err(|_gone| Error::Stopping)?.is_none() {
+        if self.check(*thing).await?.is_none() {
             return Ok(());
         }
         let store = &self.0.context.store;
@@ -50,6 +51,18 @@ impl Scrub {
             }
             Thing::Entry { .. } => self.heal_entry(thing).await,
             Thing::Rows { .. } => Err(Error::Rows),
+        }
+    }
+
+    /// What is wrong with `thing`, wherever its bytes lie.
+    pub(super) async fn check(&self, thing: Thing) -> Result<Option<Fault>, Error> {
+        let store = self.0.context.store.clone();
+        let checked = tokio::task::spawn_blocking(move || check::thing(&store, &thing)).await;
+        match (checked.map_err(|_gone| Error::Stopping)?, thing) {
+            (None, Thing::Shard { object, index }) => {
+                Ok(self.0.objects.cold().examine((object, index)).await?)
+            }
+            (found, _) => Ok(found),
         }
     }
 

@@ -23,6 +23,7 @@ pub struct Suspects(Arc<Waiting>);
 struct Waiting {
     things: Mutex<BTreeSet<Thing>>,
     told: Notify,
+    emptied: Notify,
 }
 
 impl Suspects {
@@ -44,6 +45,14 @@ impl Suspects {
         Some(row)
     }
 
+    /// Waits until all that were reported were looked at.
+    pub(crate) async fn emptied(&self) {
+        let emptied = self.0.emptied.notified();
+        if !self.0.things.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            emptied.await;
+        }
+    }
+
     /// Waits for the next one. Safe to cancel.
     pub async fn next(&self) -> Thing {
         loop {
@@ -52,6 +61,7 @@ impl Suspects {
             if let Some(thing) = first {
                 return thing;
             }
+            self.0.emptied.notify_waiters();
             told.await;
         }
     }

@@ -1,4 +1,5 @@
-//! The shards kept on this disk: written with their manifest and their charge in one batch, signed for afterwards.
+//! The shards kept here: written with their manifest and their charge in one batch, signed for afterwards. Where the bytes
+//! of old ones lie is the story of [`super::cooling`].
 
 use std::sync::Arc;
 
@@ -13,12 +14,12 @@ use cosmic_erasure::Manifest;
 use cosmic_store::{Batch, Span};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-use super::{Error, Found, Kept, Metrics};
+use super::{Error, Kept, Metrics, cooling::leave_cold};
 use crate::{
+    cold::Cold,
     context::Context,
     holders::Latest,
     quota::Quotas,
-    scrub::Thing,
     tables::{Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account},
 };
 
@@ -57,27 +58,36 @@ enum Known {
     Intact(KeptRow),
     /// Other bytes than those that were signed for.
     Damaged(KeptRow),
+    /// Its bytes lie in the cold store.
+    Cold(KeptRow),
 }
 
 /// The shards of this supernode.
 #[derive(Debug)]
 pub struct Keeper {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     holders: Latest,
     quotas: Quotas,
+    pub(super) cold: Cold,
     metrics: Metrics,
     lanes: Vec<Mutex<()>>,
     strays_noted: Notify,
 }
 
 impl Keeper {
-    pub(super) fn new(context: Arc<Context>, holders: Latest, quotas: Quotas, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        context: Arc<Context>,
+        holders: Latest,
+        quotas: Quotas,
+        cold: Cold,
+        metrics: Metrics,
+    ) -> Self {
         let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
-        Self { context, holders, quotas, metrics, lanes, strays_noted: Notify::new() }
+        Self { context, holders, quotas, cold, metrics, lanes, strays_noted: Notify::new() }
     }
 
     /// Keeps a shard and signs for it once it is durable. One that is here already is checked, and signed for again; an own
-    /// one stays that, whoever it is offered for.
+    /// one stays that, whoever it is offered for. One whose bytes are cold has them here again.
     ///
     /// # Errors
     /// [`Error`] if the bytes are wrong, the space has no room, or the disk fails; nothing is kept then.
@@ -109,6 +119,9 @@ impl Keeper {
             Some(_same) => {}
         }
         let Some(row) = store.get(&KEPT, &(object, index))? else { return Ok(Known::Manifest) };
+        if row.cold.is_some() {
+            return Ok(Known::Cold(row));
+        }
         // Bytes that cannot be read are damaged as well.
         if store
             .get(&SHARDS, &(object, index))
@@ -128,20 +141,23 @@ impl Keeper {
         let mut batch = store.batch();
         let mut reservation = None;
         let mut before = None;
+        let now = self.context.clock.now();
         let row = match known {
-            Known::Intact(row) | Known::Damaged(row) => {
+            Known::Intact(row) | Known::Damaged(row) | Known::Cold(row) => {
                 before = Some(row);
                 // What was said of its removal was said of what came before.
                 let doomed = store.contains(&DOOMS, &object)?;
-                let since = if doomed { self.context.clock.now() } else { row.since };
-                KeptRow { owner: row.owner.and(owner), since, ..row }
+                let since = if doomed { now } else { row.since };
+                leave_cold(&mut batch, (object, index), &row);
+                let back = row.cold.map(|_number| now).or(row.back);
+                KeptRow { owner: row.owner.and(owner), since, cold: None, back, ..row }
             }
             Known::Nothing | Known::Manifest => {
                 let room = self.quotas.reserve(space, bytes.len() as u64)?;
                 room.count(&mut batch);
                 reservation = Some(room);
                 let hash = manifest.shard(index).unwrap_or_else(|| Hash::from_bytes([0; 32]));
-                KeptRow { space, owner, hash, length: bytes.len() as u64, since: self.context.clock.now() }
+                KeptRow { space, owner, hash, length: bytes.len() as u64, since: now, cold: None, back: None }
             }
         };
         if matches!(known, Known::Nothing) {
@@ -158,6 +174,9 @@ impl Keeper {
         }
         put_row(&mut batch, (object, index), before, row);
         store.commit(batch).await?;
+        if matches!(known, Known::Cold(_)) {
+            self.cold.discarded();
+        }
         drop(reservation);
         self.metrics.shards_kept.inc();
         if row.owner.is_some() && before.is_none() {
@@ -182,17 +201,26 @@ impl Keeper {
         manifest.check_shard(index, bytes)?;
         let _lane = self.lane(&object).await;
         let store = &self.context.store;
-        let kept = store.get(&KEPT, &(object, index))?;
-        if kept.is_none_or(|kept| kept.hash != row.hash) || manifest.shard(index) != Some(row.hash) {
+        let kept = store.get(&KEPT, &(object, index))?.filter(|kept| kept.hash == row.hash);
+        let Some(kept) = kept.filter(|_| manifest.shard(index) == Some(row.hash)) else {
             return Err(Error::NotHere { object, index });
-        }
+        };
         let mut batch = store.batch();
         batch.put_slice(&MANIFESTS, &object, &manifest.to_bytes()).put_slice(
             &SHARDS,
             &(object, index),
             bytes,
         );
-        Ok(store.commit(batch).await?)
+        if kept.cold.is_some() {
+            let back = Some(self.context.clock.now());
+            leave_cold(&mut batch, (object, index), &kept);
+            put_row(&mut batch, (object, index), Some(kept), KeptRow { cold: None, back, ..kept });
+        }
+        store.commit(batch).await?;
+        if kept.cold.is_some() {
+            self.cold.discarded();
+        }
+        Ok(())
     }
 
     /// Frees a shard that is kept for `owner`, or as its own, and with the last one of its object the manifest; whether it
@@ -212,6 +240,7 @@ impl Keeper {
         let Some(row) = store.get(&KEPT, &key)?.filter(|row| row.owner == owner) else { return Ok(false) };
         let mut batch = store.batch();
         batch.delete(&SHARDS, &key).delete(&KEPT, &key).delete(&STRAYS, &key);
+        leave_cold(&mut batch, key, &row);
         if let Some(owner) = row.owner {
             batch.delete(&HANDED, &(owner, object, index));
         }
@@ -224,29 +253,11 @@ impl Keeper {
             account(&mut batch, &row.space, Account::Objects, -1);
         }
         store.commit(batch).await?;
+        if row.cold.is_some() {
+            self.cold.discarded();
+        }
         self.metrics.shards_freed.inc();
         Ok(true)
-    }
-
-    /// The shard and the manifest beside it. The bytes come as they lie on the disk: whoever asked holds them against
-    /// the manifest.
-    ///
-    /// # Errors
-    /// [`Error::NotHere`], or if the disk fails.
-    pub async fn shard(&self, object: ObjectId, index: u8) -> Result<Found, Error> {
-        let store = self.context.store.clone();
-        let read = move || -> Result<Option<(Bytes, Bytes)>, cosmic_store::Error> {
-            let Some(bytes) = store.get(&SHARDS, &(object, index))? else { return Ok(None) };
-            Ok(store.get(&MANIFESTS, &object)?.map(|manifest| (manifest, bytes)))
-        };
-        let found =
-            tokio::task::spawn_blocking(read).await.map_err(|_gone| Error::NotHere { object, index })?;
-        // The scrub looks at what should be here and is not.
-        if !matches!(found, Ok(Some(_))) {
-            self.context.suspects.report(Thing::Shard { object, index });
-        }
-        let (manifest, bytes) = found?.ok_or(Error::NotHere { object, index })?;
-        Ok(Found { manifest: manifest.into(), bytes: bytes.into() })
     }
 
     /// What is kept of `object`, with fresh receipts.
@@ -438,7 +449,7 @@ impl Keeper {
 }
 
 /// Writes the row of a shard, and keeps the index of what is kept for others in step with it.
-fn put_row(batch: &mut Batch, key: (ObjectId, u8), before: Option<KeptRow>, row: KeptRow) {
+pub(super) fn put_row(batch: &mut Batch, key: (ObjectId, u8), before: Option<KeptRow>, row: KeptRow) {
     let (object, index) = key;
     if let Some(owner) = before.and_then(|before| before.owner) {
         batch.delete(&HANDED, &(owner, object, index));

@@ -12,6 +12,7 @@ use cosmic_log::open::Open;
 use proptest::prelude::*;
 
 use crate::{
+    cold::{Check, Memory, Mode},
     scrub::{Damage, Fault, LogAt, Place, Progress, RowsOf, Thing},
     tables::{EvidenceRow, KeptRow, LogRow, RemovalRow},
 };
@@ -32,13 +33,15 @@ fn log_rows() -> [LogRow; 2] {
     ]
 }
 
-fn kept_rows() -> [KeptRow; 2] {
+fn kept_rows() -> [KeptRow; 4] {
     let own = KeptRow {
         space: SpaceId::from_bytes([1; 32]),
         owner: None,
         hash: Hash::from_bytes([2; 32]),
         length: 1_398_128,
         since: Timestamp::from_unix_ms(1_750_000_000_000),
+        cold: None,
+        back: None,
     };
     let largest = KeptRow {
         owner: Some(PeerId::from_bytes([3; 32])),
@@ -46,7 +49,19 @@ fn kept_rows() -> [KeptRow; 2] {
         since: Timestamp::from_unix_ms(u64::MAX),
         ..own
     };
-    [own, largest]
+    let cold = KeptRow { cold: Some(0x0123_4567_89ab_cdef), ..own };
+    let back = KeptRow { back: Some(own.since), ..own };
+    [own, largest, cold, back]
+}
+
+fn cold_memories() -> [Memory; 2] {
+    let check = Check {
+        began: Timestamp::from_unix_ms(1_750_000_000_000),
+        after: Some(ObjectId::from_bytes([5; 32])),
+        index: 2,
+        done: false,
+    };
+    [Memory::default(), Memory { mode: Mode::Thaw, place: Some(u64::MAX), check: Some(check) }]
 }
 
 fn progresses() -> [Progress; 2] {
@@ -118,6 +133,7 @@ fn golden_bytes_of_version_1() {
     golden("log-row.v1.hex", &log_rows());
     golden("kept-row.v1.hex", &kept_rows());
     golden("scrub-progress.v1.hex", &progresses());
+    golden("cold-memory.v1.hex", &cold_memories());
     golden("evidence-row.v1.hex", &evidence_rows());
     golden("removal-row.v1.hex", &removal_rows());
 }

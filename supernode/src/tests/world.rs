@@ -12,11 +12,14 @@ use cosmic_net::{MemoryNetwork, RefuseAll};
 use cosmic_ring::{Consent, Member, Members, NetworkConfig, State, Table};
 use cosmic_runtime::{clock::Clock, health::Health, metrics::Registry, tasks::Tasks};
 use cosmic_store::{Setup, Store};
+use object_store::ObjectStore;
+use prometheus_client::metrics::gauge::Gauge;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::{
     care::CARE,
+    cold::{self, Cold, Place},
     config::Config,
     context::Context,
     duty,
@@ -63,6 +66,16 @@ impl World {
 
     /// The same, by this clock and with these settings.
     pub(super) fn with_clock(count: u8, clock: &Clock, settings: &Config) -> Self {
+        Self::over(count, clock, settings, None)
+    }
+
+    /// The same, whose old shards go to `bucket`.
+    pub(super) fn over(
+        count: u8,
+        clock: &Clock,
+        settings: &Config,
+        bucket: Option<Arc<dyn ObjectStore>>,
+    ) -> Self {
         let network = MemoryNetwork::new();
         let joined: Vec<_> = (1..=count)
             .map(|n| {
@@ -101,7 +114,10 @@ impl World {
                 sessions: Sessions::default(),
                 suspects: Suspects::default(),
             });
-            let services = Services::start(&context, latest.clone(), settings, &registry).unwrap();
+            let place = bucket.clone().map(|bucket| place(&context, bucket));
+            let metrics = cold::Metrics::default();
+            let cold = Cold::over(&context, &settings.cold, place, metrics).unwrap();
+            let services = Services::start_over(cold, &context, latest.clone(), settings, &registry).unwrap();
             Supernode { spaces: services.spaces.clone(), services, context, _directory: directory }
         };
         let supernodes = joined.into_iter().map(start).collect();
@@ -138,6 +154,11 @@ impl World {
         let replicas = duty::replicas(&self.ring.borrow(), space);
         self.supernodes.iter().find(|node| !replicas.contains(&node.peer())).unwrap()
     }
+}
+
+/// The part of `bucket` that is the supernode's.
+pub(super) fn place(context: &Context, bucket: Arc<dyn ObjectStore>) -> Place {
+    Place::new(bucket, "cosmic", context.peer, context.clock.clone(), Gauge::default())
 }
 
 fn view(
