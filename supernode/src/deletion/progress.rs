@@ -33,8 +33,11 @@ impl Deletion {
             let deletions = store.scan(&DELETIONS, &Span::prefix(object), DELETIONS_MAX);
             let deletions: Vec<Vec<u8>> =
                 deletions.map(|row| row.map(|(_key, bytes)| bytes.into())).collect::<Result<_, _>>()?;
+            // Others were sooner: what this replica deleted itself is claimed by an entry whose tombstone it has not seen.
+            let is_behind = !deletions.is_empty()
+                && store.scan(&CLAIMS, &Span::prefix(&(space, *object)), 1).next().is_some();
             Ok(RemovalProgress {
-                under_way: row.is_some() || self.is_about_to_begin(space, *object)?,
+                under_way: row.is_some() || is_behind || self.is_about_to_begin(space, *object)?,
                 keeping: row.map_or(0, |row| row.keeping),
                 silent: row.map_or(0, |row| row.silent),
                 deletions,

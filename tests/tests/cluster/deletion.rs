@@ -56,6 +56,19 @@ async fn told(supernode: &Process, arguments: &[&str]) -> Value {
     process::command_json("cosmic-supernode", &all).await.unwrap()
 }
 
+/// Waits until no replica removes anything any more: each concludes for itself.
+async fn wait_until_done(network: &Network) {
+    wait("every replica is done", async || {
+        for supernode in living(network) {
+            if told(supernode, &["status"]).await["removals"] != json!([]) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_file_is_gone_everywhere_and_every_holder_has_signed() {
     let directory = tempfile::tempdir().unwrap();
@@ -93,9 +106,13 @@ async fn a_removed_file_is_gone_everywhere_and_every_holder_has_signed() {
     wait_until(&network, &objects, false).await;
     let empty = |answer: &Value| count(answer) == Some(0);
     app.wait_until(&format!("spaces/{space}/files"), "no file", PATIENCE, empty).await.unwrap();
-    let waits = |answer: &Value| answer["state"] == "deleting" && answer["holders_silent"] == 1;
-    let answer = app.wait_until(&deletion, "one is still awaited", PATIENCE, waits).await.unwrap();
-    assert_eq!((&answer["chunks"], answer["holders_deleted"].as_array().unwrap().len()), (&json!(2), 5));
+    let signed = |answer: &Value| answer["holders_deleted"].as_array().map(Vec::len);
+    let waits = |answer: &Value| {
+        answer["state"] == "deleting" && answer["holders_silent"] == 1 && signed(answer) == Some(5)
+    };
+    let answer =
+        app.wait_until(&deletion, "five have signed, one is awaited", PATIENCE, waits).await.unwrap();
+    assert_eq!(answer["chunks"], 2);
 
     network.start_supernode(away).await.unwrap();
     wait_until(&network, &objects, false).await;
@@ -105,6 +122,7 @@ async fn a_removed_file_is_gone_everywhere_and_every_holder_has_signed() {
         answer["holders_deleted"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(signed.len(), SUPERNODES);
     assert_eq!(answer["chunks_deleted"], 2);
+    wait_until_done(&network).await;
     let mut complete = 0;
     for supernode in living(&network) {
         let receipts = told(supernode, &["show", &objects[0]]).await["receipts"].as_array().unwrap().clone();
