@@ -215,11 +215,11 @@ impl Safety {
             .query_row([object.as_bytes()], |row| row.get(0))
             .optional()?;
         let Some(manifest) = manifest.flatten() else { return Ok(None) };
-        let custody = self.object_custody(connection, &Manifest::from_bytes(&manifest)?)?;
-        Ok(Some(custody.verdict(&self.state().standing)))
+        self.verdict(connection, &Manifest::from_bytes(&manifest)?).map(Some)
     }
 
-    fn object_custody(&self, connection: &Connection, manifest: &Manifest) -> Result<ObjectCustody, Error> {
+    /// How safe the object of a manifest is, by its receipts in the database.
+    fn verdict(&self, connection: &Connection, manifest: &Manifest) -> Result<ObjectVerdict, Error> {
         let mut custody = ObjectCustody::new(manifest);
         let mut statement =
             connection.prepare_cached("SELECT signed FROM shard_receipts WHERE object = ?1")?;
@@ -228,13 +228,9 @@ impl Safety {
         for bytes in rows {
             // Verified before it was kept; doing so again for every look at a file's progress cost 9 CPU s/GB of it.
             let Ok(signed) = SignedRecord::<Receipt>::from_bytes(&bytes?) else { continue };
-            let receipt = signed.unverified();
-            state.standing.observe(receipt);
-            if let Err(error) = custody.insert(receipt, &state.standing) {
-                tracing::debug!(%error, "a receipt does not count");
-            }
+            count(&mut custody, signed.unverified(), &mut state.standing);
         }
-        Ok(custody)
+        Ok(custody.verdict(&state.standing))
     }
 
     /// How safe an object is if just these receipts are counted: what an upload checks before it is called done.
@@ -243,12 +239,15 @@ impl Safety {
         let mut custody = ObjectCustody::new(manifest);
         let mut state = self.state();
         for signed in receipts {
-            state.standing.observe(&signed.receipt);
-            if let Err(error) = custody.insert(&signed.receipt, &state.standing) {
-                tracing::debug!(%error, "a receipt does not count");
-            }
+            count(&mut custody, &signed.receipt, &mut state.standing);
         }
         custody.verdict(&state.standing)
+    }
+}
+
+fn count(custody: &mut ObjectCustody, receipt: &Receipt, standing: &mut Standing) {
+    if let Err(error) = custody.hear(receipt, standing) {
+        tracing::debug!(%error, "a receipt does not count");
     }
 }
 

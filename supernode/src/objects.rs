@@ -287,10 +287,7 @@ impl Drop for Turn<'_> {
 
 /// Counts a signed receipt, if it is one and speaks of this object.
 fn count(bytes: &[u8], custody: &mut ObjectCustody, standing: &mut Standing) -> bool {
-    let counted = Receipt::open(bytes).and_then(|receipt| {
-        standing.observe(&receipt);
-        custody.insert(&receipt, standing)
-    });
+    let counted = Receipt::open(bytes).and_then(|receipt| custody.hear(&receipt, standing));
     if let Err(error) = &counted {
         tracing::warn!(%error, "a receipt for a shard does not count");
     }

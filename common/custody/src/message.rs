@@ -19,6 +19,9 @@ pub const LIST_MAX: usize = 8 * 1024;
 /// Logs one `Attest` may name: that many signatures take some 14 ms.
 pub const ATTEST_MAX: u64 = 1024;
 
+/// Packs a device may wait for at once; its gateway passes over what is more, and the device asks again.
+pub const PACKS_WANTED_MAX: usize = 4;
+
 /// What a sender may put into the lists of one message, so that the message with its frame of
 /// fields stays within `MESSAGE_MAX_BYTES` however they are cut.
 pub const LIST_MAX_BYTES: usize = cosmic_common::limit::MESSAGE_MAX_BYTES - 16 * 1024;

@@ -39,14 +39,26 @@ impl Packed {
         self.from <= seq && seq <= self.to
     }
 
-    /// Whether the entries `from ..= to` make this pack. Whoever has them need not believe anybody.
+    /// How many entries it names; none if it ends before it begins, or names more than a pack can hold.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        self.to.checked_sub(self.from).filter(|last| *last < bytes::ENTRIES_MAX).map(|last| last + 1)
+    }
+
+    /// The bytes of this pack, if the entries `from ..= to` make it. Whoever has them need not believe anybody.
+    #[must_use]
+    pub fn made_of<E: std::ops::Deref<Target = [u8]>>(&self, entries: &[E]) -> Option<Vec<u8>> {
+        if self.count() != u64::try_from(entries.len()).ok() {
+            return None;
+        }
+        let pack = bytes::encode(self.log, self.from, entries.iter().map(|entry| &**entry))?;
+        (bytes::object(&pack) == self.object).then_some(pack)
+    }
+
+    /// Whether these entries make this pack.
     #[must_use]
     pub fn is_made_of<E: std::ops::Deref<Target = [u8]>>(&self, entries: &[E]) -> bool {
-        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        let ends_here = count > 0 && self.from.checked_add(count - 1) == Some(self.to);
-        ends_here
-            && bytes::encode(self.log, self.from, entries.iter().map(|entry| &**entry))
-                .is_some_and(|pack| bytes::object(&pack) == self.object)
+        self.made_of(entries).is_some()
     }
 }
 

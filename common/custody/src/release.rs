@@ -67,6 +67,12 @@ impl Release {
         Self { settled }
     }
 
+    /// Until when nobody needs to be asked, because the delay runs.
+    #[must_use]
+    pub fn rests_until(&self, delay: Duration, now: Timestamp) -> Option<Timestamp> {
+        self.settled.map(|settled| settled.after(delay)).filter(|until| now < *until)
+    }
+
     /// What a receipt for the copy promises meanwhile: from the first asking on it may be gone tomorrow, so that nobody else,
     /// who knows another table, may free his own on the word of it. A copy that belongs here again is asked about once more
     /// ([`Keep::Belongs`]), or it would never be promised again.

@@ -8,6 +8,7 @@ use cosmic_common::{
 };
 use cosmic_custody::{
     level::Level,
+    message::PACKS_WANTED_MAX,
     pack::{Packed, bytes::PACK_MAX_BYTES},
 };
 use cosmic_erasure::Manifest;
@@ -15,9 +16,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Safety;
 use crate::error::Error;
-
-/// Logs whose packs are asked for at once; a gateway makes as many for one device.
-const ASKED_AT_ONCE: usize = 4;
 
 /// Packs that somebody waits for.
 #[derive(Debug, Default)]
@@ -54,7 +52,7 @@ pub fn wanted(safety: &Safety, connection: &Connection, space: &SpaceId) -> Resu
         let (log, seq) = (LogId::try_from(row.get_ref(0)?.as_blob()?)?, row.get(1)?);
         if safety.level(connection, space, (&log, seq))? < Level::Replicated {
             wanted.early = true;
-        } else if wanted.ready.len() < ASKED_AT_ONCE {
+        } else if wanted.ready.len() < PACKS_WANTED_MAX {
             wanted.ready.push((log, seq));
         }
     }
@@ -138,8 +136,7 @@ pub(super) fn runs(
     while let Some(row) = rows.next()? {
         let (first, last) = (row.get(0)?, row.get(1)?);
         let manifest = Manifest::from_bytes(row.get_ref(2)?.as_blob()?)?;
-        let custody = safety.object_custody(connection, &manifest)?;
-        runs.push((first..=last, custody.verdict(&safety.state().standing).level));
+        runs.push((first..=last, safety.verdict(connection, &manifest)?.level));
     }
     Ok(runs)
 }

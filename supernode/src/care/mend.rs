@@ -58,9 +58,8 @@ impl Patient {
         if object != self.manifest.object() || self.manifest.shard(index) != Some(hash) {
             return None;
         }
-        self.standing.observe(&receipt);
         // Whoever retired does not count for a level, and can be read from all the same.
-        drop(self.custody.insert(&receipt, &self.standing));
+        drop(self.custody.hear(&receipt, &mut self.standing));
         Some(HeldCopy { index, holder, handed_off: receipt.promise == Promise::Forwards })
     }
 }

@@ -14,7 +14,7 @@ use cosmic_common::{
 use cosmic_custody::{
     Packed,
     message::{
-        LIST_MAX,
+        LIST_MAX, PACKS_WANTED_MAX,
         object::Whereabouts,
         refusal::{Refusal, RefusalCode},
         space::SpaceFrame,
@@ -58,8 +58,6 @@ use crate::{
 
 /// Bytes that may wait for a device: the windows of the machine stay far below.
 const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Packs a device may wait for at once; it asks again for what is not answered.
-const PACKS_WANTED_MAX: usize = 4;
 /// How long a device may take to hear the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 

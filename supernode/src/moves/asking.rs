@@ -34,9 +34,8 @@ impl Moves {
             for bytes in kept.receipts {
                 let Ok(receipt) = Receipt::open(&bytes) else { continue };
                 if receipt.holder == holder {
-                    standing.observe(&receipt);
                     // Of another object, or of somebody who is no member any more: it does not count.
-                    drop(fresh.insert(&receipt, &standing));
+                    drop(fresh.hear(&receipt, &mut standing));
                 }
             }
         }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     holders::Holders,
     shards::{self, Giving},
-    tables::STRAYS,
+    tables::{STRAYS, release},
 };
 
 /// Strays looked at in one step: each supernode is asked about as many objects in one question, of 8 kB.
@@ -102,8 +102,8 @@ impl Moves {
 
     /// Whether nothing is to be asked now, because the delay of a stray runs, and the ring has not called it home.
     fn is_resting(&self, object: &ObjectId, settled: Timestamp) -> Result<bool, Error> {
-        let until = settled.after(self.0.config.free_after());
-        if settled == Timestamp::default() || self.0.context.clock.now() >= until {
+        let (delay, now) = (self.0.config.free_after(), self.0.context.clock.now());
+        if release(settled).rests_until(delay, now).is_none() {
             return Ok(false);
         }
         let Some(bytes) = self.0.shards.keeper().manifest(object)? else { return Ok(false) };

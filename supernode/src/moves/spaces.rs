@@ -30,7 +30,7 @@ use crate::{
         reconcile::{Reconciled, push},
     },
     spaces::Forgotten,
-    tables::{ENTRIES, LEAVING, LOGS, PACKS, SPACES},
+    tables::{self, LEAVING, LOGS, PACKS, SPACES},
 };
 
 /// Spaces read from the table in one go.
@@ -98,9 +98,8 @@ impl Moves {
             }
             return Ok(None);
         }
-        let before = Release::since(settled.filter(|settled| *settled != Timestamp::default()));
-        let until = before.settled.map(|settled| settled.after(delay));
-        if let Some(until) = until.filter(|until| context.clock.now() < *until) {
+        let before = settled.map(tables::release).unwrap_or_default();
+        if let Some(until) = before.rests_until(delay, context.clock.now()) {
             return Ok(Some(Keep::Delay { until }));
         }
         let mut owed = Vec::new();
@@ -124,7 +123,7 @@ impl Moves {
                 Ok(None)
             }
             Err(keep) => {
-                if settled != Some(release.settled.unwrap_or_default()) {
+                if settled != Some(tables::settled(release)) {
                     self.remember(space, Some(release)).await?;
                 }
                 Ok(Some(keep))
@@ -135,7 +134,7 @@ impl Moves {
     async fn remember(&self, space: SpaceId, release: Option<Release>) -> Result<(), Error> {
         let mut batch = self.0.context.store.batch();
         match release {
-            Some(release) => batch.put(&LEAVING, &space, &release.settled.unwrap_or_default()),
+            Some(release) => batch.put(&LEAVING, &space, &tables::settled(release)),
             None => batch.delete(&LEAVING, &space),
         };
         Ok(self.0.context.store.commit(batch).await?)
@@ -270,20 +269,16 @@ impl Moves {
     }
 
     async fn forget_part(&self, space: SpaceId, mut part: Forgotten) -> Result<(), Error> {
-        let (store, logs) = (self.0.context.store.clone(), part.logs.clone());
-        let counting = move || -> Result<(u64, u64), cosmic_store::Error> {
-            let (mut entries, mut bytes) = (0_u64, 0_u64);
-            for (_, log, _) in logs {
-                for row in store.scan(&ENTRIES, &Span::prefix(&log), usize::MAX) {
-                    let (_, entry) = row?;
-                    entries += 1;
-                    bytes = bytes.saturating_add(u64::try_from(entry.len()).unwrap_or(u64::MAX));
-                }
+        let store = self.0.context.store.clone();
+        let counting = move || -> Result<Forgotten, cosmic_store::Error> {
+            for (_, log, _) in &part.logs {
+                let (entries, bytes) = tables::measure(&store, &Span::prefix(log))?;
+                part.entries += entries;
+                part.bytes = part.bytes.saturating_add(bytes);
             }
-            Ok((entries, bytes))
+            Ok(part)
         };
-        let counted = tokio::task::spawn_blocking(counting).await.map_err(|_gone| Error::Stopping)?;
-        (part.entries, part.bytes) = counted?;
+        let part = tokio::task::spawn_blocking(counting).await.map_err(|_gone| Error::Stopping)??;
         Ok(self.0.spaces.get(space)?.forget(part).await?)
     }
 }

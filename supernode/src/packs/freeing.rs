@@ -6,7 +6,7 @@ use cosmic_common::{
     time::Timestamp,
 };
 use cosmic_custody::{
-    Assignment, Keep, ObjectCustody, Packed, Receipt, Release, Target,
+    Assignment, Keep, ObjectCustody, Packed, Receipt, Target,
     release::{Asked, run_needless},
 };
 use cosmic_erasure::Manifest;
@@ -17,7 +17,7 @@ use super::{Error, Packs, first_freed};
 use crate::{
     care::Care,
     duty,
-    tables::{ENTRIES, FREEING, PACKS},
+    tables::{self, FREEING, PACKS},
 };
 
 /// Runs looked at in one go.
@@ -57,8 +57,8 @@ impl Packs {
 
     async fn free_one(&self, care: &Care, place: Place, settled: Timestamp) -> Result<(), Error> {
         let (now, delay) = (self.0.context.clock.now(), self.0.config.free_after());
-        let settled = Some(settled).filter(|settled| *settled != Timestamp::default());
-        if settled.is_some_and(|settled| now < settled.after(delay)) {
+        let mut release = tables::release(settled);
+        if release.rests_until(delay, now).is_some() {
             return Ok(());
         }
         let (space, log, to) = place;
@@ -66,27 +66,17 @@ impl Packs {
         let Some((from, object)) = self.0.context.store.get(&PACKS, &place)? else { return Ok(()) };
         let packed = Packed { log, from, to, object };
         let reasons = self.reasons(care, space, packed).await?;
-        let mut release = Release::since(settled);
         let asked = release.ask(reasons, delay, self.0.context.clock.now());
         if let Err(keep) = asked {
             tracing::debug!(space = %space.short(), log = %log.short(), ?keep, "the entries of a pack stay");
             let mut batch = self.0.context.store.batch();
-            batch.put(&FREEING, &place, &release.settled.unwrap_or_default());
+            batch.put(&FREEING, &place, &tables::settled(release));
             self.0.context.store.commit(batch).await?;
             return Ok(());
         }
-        let store = self.0.context.store.clone();
-        let counting = move || -> Result<(u64, u64), cosmic_store::Error> {
-            let (mut entries, mut bytes) = (0_u64, 0_u64);
-            for row in store.scan(&ENTRIES, &Span::range((log, first_freed(from))..=(log, to)), usize::MAX) {
-                let (_, entry) = row?;
-                entries += 1;
-                bytes += entry.len() as u64;
-            }
-            Ok((entries, bytes))
-        };
-        let (entries, bytes) =
-            tokio::task::spawn_blocking(counting).await.map_err(|_gone| Error::Stopping)??;
+        let (store, span) = (self.0.context.store.clone(), Span::range((log, first_freed(from))..=(log, to)));
+        let counting = tokio::task::spawn_blocking(move || tables::measure(&store, &span));
+        let (entries, bytes) = counting.await.map_err(|_gone| Error::Stopping)??;
         self.0.spaces.get(space)?.free(crate::spaces::Run { packed, entries, bytes }).await?;
         self.0.metrics.freed.inc();
         self.0.metrics.entries_freed.inc_by(entries);
@@ -111,9 +101,8 @@ impl Packs {
         let mut standing = holders.standing().clone();
         let mut fresh = ObjectCustody::new(&manifest);
         for receipt in found.receipts.iter().filter_map(|receipt| Receipt::open(receipt).ok()) {
-            standing.observe(&receipt);
             // Of somebody who is no member any more, or of another object: not counted.
-            drop(fresh.insert(&receipt, &standing));
+            drop(fresh.hear(&receipt, &mut standing));
         }
         let held: Vec<Assignment> = fresh
             .holdings(&standing)

@@ -104,15 +104,15 @@ impl Packs {
     }
 
     pub(super) fn must_be_replica(&self, space: SpaceId) -> Result<(), Error> {
-        let replicas = duty::replicas(&self.0.context.ring_view(), &space);
-        if replicas.contains(&self.0.context.peer) { Ok(()) } else { Err(Error::NoReplica) }
+        let context = &self.0.context;
+        let is_replica = duty::is_replica(&context.ring_view(), &context.peer, &space);
+        is_replica.then_some(()).ok_or(Error::NoReplica)
     }
 
     /// Holds a pack against the entries kept here; none if they are not all here, or make another pack.
     async fn verify(&self, space: SpaceId, packed: Packed) -> Result<Option<Run>, Error> {
         let Packed { log, from, to, .. } = packed;
-        let Some(count) = to.checked_sub(from).filter(|last| *last < bytes::ENTRIES_MAX).map(|last| last + 1)
-        else {
+        let Some(count) = packed.count() else {
             self.0.metrics.refused.inc();
             return Ok(None);
         };

@@ -1,12 +1,11 @@
 //! What an operator sees of packs: what is not packed yet, what is, and what of it is still kept as entries.
 
-use cosmic_common::time::Timestamp;
 use cosmic_store::{Error, Span, Store};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Packs;
-use crate::tables::{FREEING, TAILS};
+use crate::tables::{FREEING, TAILS, release};
 
 /// Rows counted of a table: a status must not take seconds.
 const COUNTED_MAX: usize = 100_000;
@@ -71,7 +70,7 @@ fn count(store: &Store) -> Result<Counted, Error> {
     for row in store.scan(&FREEING, &Span::all(), COUNTED_MAX) {
         let (_, settled) = row?;
         counted.runs_kept += 1;
-        counted.runs_settled += u64::from(settled != Timestamp::default());
+        counted.runs_settled += u64::from(release(settled).settled.is_some());
     }
     let most = COUNTED_MAX as u64;
     counted.more = counted.logs >= most || counted.runs_kept >= most;

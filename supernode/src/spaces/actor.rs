@@ -281,7 +281,7 @@ impl Actor {
     }
 
     pub(super) fn is_replica(&self) -> bool {
-        duty::replicas(&self.context.ring_view(), &self.id).contains(&self.context.peer)
+        duty::is_replica(&self.context.ring_view(), &self.context.peer, &self.id)
     }
 
     pub(super) fn heads(&self) -> SpaceHeads {

@@ -11,7 +11,7 @@ use crate::{
     duty,
     tables::{
         Account, CLAIMANTS, CLAIMS, ENTRIES, FORKS, FREEING, LEAVING, LOGS, ORDER, PACKED, PACKS, REMOVALS,
-        SPACES, TAILS, TOMBSTONES, UNSETTLED, account,
+        SPACES, TAILS, TOMBSTONES, UNSETTLED, discharge,
     },
 };
 
@@ -46,9 +46,8 @@ impl Actor {
             batch.delete_span(&FREEING, &Span::prefix(&(space, *log)));
             batch.delete(&TAILS, &(space, *log)).delete(&LOGS, &(space, *channel, *log));
         }
-        let minus = |amount: u64| i64::try_from(amount).map_or(i64::MIN, |amount| -amount);
-        account(batch, &space, Account::Entries, minus(part.entries));
-        account(batch, &space, Account::EntryBytes, minus(part.bytes));
+        discharge(batch, &space, Account::Entries, part.entries);
+        discharge(batch, &space, Account::EntryBytes, part.bytes);
         if part.is_last {
             batch.delete_span(&ORDER, &Span::prefix(&space));
             batch.delete_span(&CLAIMS, &Span::prefix(&space));

@@ -11,7 +11,7 @@ use super::{
     error::Error,
     handle::{Reply, Run},
 };
-use crate::tables::{Account, ENTRIES, FREEING, PACKS, TAILS, account};
+use crate::tables::{Account, ENTRIES, FREEING, PACKS, TAILS, discharge};
 use crate::{deletion, packs::first_freed};
 
 impl Actor {
@@ -59,9 +59,8 @@ impl Actor {
         let (space, batch) = (self.id, self.gathering.batch_mut());
         batch.delete_span(&ENTRIES, &Span::range((log, first_freed(from))..=(log, to)));
         batch.delete(&FREEING, &(space, log, to));
-        let minus = |amount: u64| i64::try_from(amount).map_or(i64::MIN, |amount| -amount);
-        account(batch, &space, Account::Entries, minus(run.entries));
-        account(batch, &space, Account::EntryBytes, minus(run.bytes));
+        discharge(batch, &space, Account::Entries, run.entries);
+        discharge(batch, &space, Account::EntryBytes, run.bytes);
         let usage = &mut self.state.usage;
         usage.entries = usage.entries.saturating_sub(run.entries);
         usage.entry_bytes = usage.entry_bytes.saturating_sub(run.bytes);

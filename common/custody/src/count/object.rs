@@ -105,6 +105,15 @@ impl ObjectCustody {
         Ok(())
     }
 
+    /// Adds a verified receipt that has just come: which life its holder lives now is learned from it first.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn hear(&mut self, receipt: &Receipt, standing: &mut Standing) -> Result<(), Error> {
+        standing.observe(receipt);
+        self.insert(receipt, standing)
+    }
+
     /// How safe the object is.
     #[must_use]
     pub fn verdict(&self, standing: &Standing) -> ObjectVerdict {

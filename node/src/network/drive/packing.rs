@@ -2,7 +2,7 @@
 
 use cosmic_custody::{
     message::{object::Whereabouts, space::SpaceFrame},
-    pack::{Packed, bytes},
+    pack::Packed,
 };
 
 use super::Driver;
@@ -48,19 +48,14 @@ impl Driver {
 
     /// The pack as the own entries make it; none if they make another.
     async fn make(&mut self, packed: Packed) -> Result<Option<Vec<u8>>, Error> {
-        let Packed { log, from, to, object } = packed;
-        if to.checked_sub(from).is_none_or(|more| more >= bytes::ENTRIES_MAX) {
+        if packed.count().is_none() {
             return Ok(None);
         }
-        let space = self.space;
+        let (space, Packed { log, from, to, .. }) = (self.space, packed);
         let entries =
             self.node.read(move |connection| packs::entries(connection, &space, &log, from..=to)).await?;
-        let whole = entries.len() as u64 == to - from + 1;
-        let making = tokio::task::spawn_blocking(move || {
-            let pack = bytes::encode(log, from, entries.iter().map(Vec::as_slice))?;
-            (bytes::object(&pack) == object).then_some(pack)
-        });
-        Ok(making.await.unwrap_or_default().filter(|_pack| whole))
+        let making = tokio::task::spawn_blocking(move || packed.made_of(&entries));
+        Ok(making.await.unwrap_or_default())
     }
 
     async fn keep(&mut self, packed: Packed, put: Put) -> Result<(), Error> {
