@@ -367,8 +367,7 @@ impl Cold {
         self.remember(|memory| (memory.place, memory.check) = (None, None)).await?;
         self.set_elsewhere(false);
         self.0.context.health.well(ROOM);
-        self.0.told.notify_waiters();
-        self.0.told.notify_one();
+        self.wake();
         Ok(())
     }
 
@@ -379,10 +378,15 @@ impl Cold {
         Ok(number)
     }
 
-    async fn tell(&self, mode: Mode) -> Result<(), Error> {
-        self.remember(|memory| memory.mode = mode).await?;
+    /// Has those who rest look again at what to do; one that is just about to rest as well.
+    fn wake(&self) {
         self.0.told.notify_waiters();
         self.0.told.notify_one();
+    }
+
+    async fn tell(&self, mode: Mode) -> Result<(), Error> {
+        self.remember(|memory| memory.mode = mode).await?;
+        self.wake();
         Ok(())
     }
 }

@@ -213,7 +213,7 @@ impl Deletion {
     }
 
     fn is_replica(&self, space: &SpaceId) -> bool {
-        duty::replicas(&self.0.context.ring_view(), space).contains(&self.me())
+        duty::is_replica(&self.0.context.ring_view(), &self.me(), space)
     }
 
     fn must_be_replica(&self, space: &SpaceId) -> Result<(), Error> {

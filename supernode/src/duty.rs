@@ -19,6 +19,12 @@ pub fn replicas(view: &RingView, space: &SpaceId) -> Vec<PeerId> {
     view.table.replicas_of(space).collect()
 }
 
+/// Whether `peer` is a replica of a space by the current table.
+#[must_use]
+pub fn is_replica(view: &RingView, peer: &PeerId, space: &SpaceId) -> bool {
+    view.table.replicas_of(space).any(|replica| replica == *peer)
+}
+
 /// Whether `peer` may speak the protocols of supernodes: an active member, or a retired one, which passes on what it has.
 #[must_use]
 pub fn may_ask(view: &RingView, peer: &PeerId) -> bool {

@@ -109,12 +109,11 @@ impl Leaving {
     #[must_use]
     pub fn status(&self) -> Value {
         let stage = self.stage();
-        let (name, since, left) = match stage {
-            Stage::Serving => ("serving", None, None),
-            Stage::Draining { since } => ("draining", Some(since), None),
-            Stage::Drained => ("drained", None, None),
-            Stage::Moving { since, left } => ("moving", Some(since), Some(left)),
-            Stage::Empty { since } => ("empty", Some(since), Some(Left::default())),
+        let (since, left) = match stage {
+            Stage::Serving | Stage::Drained => (None, None),
+            Stage::Draining { since } => (Some(since), None),
+            Stage::Moving { since, left } => (Some(since), Some(left)),
+            Stage::Empty { since } => (Some(since), Some(Left::default())),
         };
         let left = left.map(|left| {
             json!({
@@ -122,7 +121,7 @@ impl Leaving {
             })
         });
         json!({
-            "stage": name,
+            "stage": name(&stage),
             "since": since.map(cosmic_common::time::Timestamp::unix_ms),
             "sessions": self.0.context.sessions.len(),
             "left": left,
@@ -230,6 +229,17 @@ fn left(context: &Context, quotas: &Quotas) -> Result<Left, quota::Error> {
         forwards: count(forwards),
         bytes: totals.entry_bytes + totals.shard_bytes,
     })
+}
+
+/// Where it stands, as a word.
+pub(crate) const fn name(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Serving => "serving",
+        Stage::Draining { .. } => "draining",
+        Stage::Drained => "drained",
+        Stage::Moving { .. } => "moving",
+        Stage::Empty { .. } => "empty",
+    }
 }
 
 const fn number(stage: &Stage) -> i64 {

@@ -35,6 +35,7 @@ mod metrics;
 mod pool;
 mod serve;
 
+pub(crate) use keeper::delete_row;
 pub use keeper::{Keeper, Offer};
 pub use metrics::Metrics;
 pub use pool::Pool;

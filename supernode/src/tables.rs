@@ -14,9 +14,9 @@ use cosmic_common::{
     record::Record,
     time::Timestamp,
 };
-use cosmic_custody::{Doom, Placement, Quota, Tail, Usage};
+use cosmic_custody::{Doom, Placement, Quota, Release, Tail, Usage};
 use cosmic_log::open::Open;
-use cosmic_store::{Batch, Error, Schema, Store, Table};
+use cosmic_store::{Batch, Error, Schema, Span, Store, Table};
 use minicbor::{Decode, Encode};
 
 /// What is known of one log that is kept here.
@@ -314,6 +314,37 @@ pub fn usage(store: &Store, space: &SpaceId) -> Result<Usage, Error> {
 /// Adds `amount` to one account of a space, in the batch that writes or deletes the data.
 pub fn account(batch: &mut Batch, space: &SpaceId, account: Account, amount: i64) {
     batch.add(&USAGE, &(*space, account as u8), amount);
+}
+
+/// Takes `amount` off one account of a space, in the batch that deletes the data.
+pub fn discharge(batch: &mut Batch, space: &SpaceId, account: Account, amount: u64) {
+    self::account(batch, space, account, i64::try_from(amount).map_or(i64::MIN, |amount| -amount));
+}
+
+/// How many entries lie in `span`, and their bytes. Blocks.
+///
+/// # Errors
+/// If they cannot be read.
+pub fn measure(store: &Store, span: &Span<(LogId, u64)>) -> Result<(u64, u64), Error> {
+    let (mut entries, mut bytes) = (0_u64, 0_u64);
+    for row in store.scan(&ENTRIES, span, usize::MAX) {
+        let (_, entry) = row?;
+        entries += 1;
+        bytes = bytes.saturating_add(u64::try_from(entry.len()).unwrap_or(u64::MAX));
+    }
+    Ok((entries, bytes))
+}
+
+/// The release that a row of [`FREEING`], [`STRAYS`] or [`LEAVING`] stands for.
+#[must_use]
+pub fn release(settled: Timestamp) -> Release {
+    Release::since(Some(settled).filter(|settled| *settled != Timestamp::default()))
+}
+
+/// The row of a release.
+#[must_use]
+pub fn settled(release: Release) -> Timestamp {
+    release.settled.unwrap_or_default()
 }
 
 /// What a space may use: what was set for it, or `default`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Door;
-use crate::quota::Totals;
+use crate::{quota::Totals, retire};
 
 /// The status of the supernode behind `door`.
 pub(super) async fn status(door: &Door) -> Value {
@@ -31,7 +31,7 @@ pub(super) async fn status(door: &Door) -> Value {
         "incarnation": context.incarnation,
         "network": ring.network(),
         "member": ring.members.is_active(&context.peer),
-        "stage": door.leaving.status().get("stage"),
+        "stage": retire::name(&door.leaving.stage()),
         "zone": own.map(|member| member.zone.as_str()),
         "addresses": context.net.listening(),
         "bulk": context.net.bulk_address(),

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{
     Error, HOUSE,
     operator::{change, following},
+    ring::NOTHING_SIGNED,
 };
 use crate::key_file;
 
@@ -97,9 +98,7 @@ pub(super) fn must_fit(client: &Client) -> Result<(), Error> {
 fn sign(key: &Path, data_dir: &Path) -> Result<(), Error> {
     let operator = key_file::read(key)?;
     change(data_dir, None, |_peer, _network, before| {
-        let Some(before) = before else {
-            return Err(Error::usage("nothing was signed about this supernode yet: it is in no ring"));
-        };
+        let before = before.ok_or(NOTHING_SIGNED)?;
         let sequence = following(Some(before), Clock::system().now().unix_ms());
         let member = Member { state: State::Retired, sequence, ..before.clone() };
         Ok(Signed::sign(member, &operator))

@@ -128,7 +128,8 @@ pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Re
 }
 
 /// Why there is nothing to change.
-const NOTHING_SIGNED: Error = Error::usage("nothing was signed about this supernode yet: it is in no ring");
+pub(super) const NOTHING_SIGNED: Error =
+    Error::usage("nothing was signed about this supernode yet: it is in no ring");
 
 impl Wish {
     /// What it would move, as the running supernode sees it.

@@ -17,15 +17,13 @@ use cosmic_custody::{
     },
     removal::Heard,
 };
-use cosmic_store::{Batch, Span};
+use cosmic_store::Span;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Deletion, Error};
 use crate::{
-    shards::cooling::leave_cold,
-    tables::{
-        Account, DELETIONS, DOOMS, HANDED, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account,
-    },
+    shards::delete_row,
+    tables::{Account, DELETIONS, DOOMS, KEPT, KeptRow, MANIFESTS, PLACEMENTS, account},
 };
 
 /// Removals carried out at once: their batches share an fsync.
@@ -108,7 +106,7 @@ impl Deletion {
         let mut batch = store.batch();
         let bytes: u64 = rows.iter().map(|(_index, row)| row.length).sum();
         for (index, row) in rows {
-            delete_shard(&mut batch, object, *index, row);
+            delete_row(&mut batch, (object, *index), row);
         }
         if let Some((_index, row)) = rows.first() {
             batch.delete(&MANIFESTS, &object);
@@ -156,14 +154,4 @@ impl Deletion {
     pub(crate) async fn is_removing(&self, space: SpaceId, object: ObjectId) -> bool {
         self.claims_at_replicas(space, &[object]).await.removing.contains(&object)
     }
-}
-
-fn delete_shard(batch: &mut Batch, object: ObjectId, index: u8, row: &KeptRow) {
-    batch.delete(&SHARDS, &(object, index)).delete(&KEPT, &(object, index)).delete(&STRAYS, &(object, index));
-    leave_cold(batch, (object, index), row);
-    if let Some(owner) = row.owner {
-        batch.delete(&HANDED, &(owner, object, index));
-    }
-    account(batch, &row.space, Account::Shards, -1);
-    account(batch, &row.space, Account::ShardBytes, -i64::try_from(row.length).unwrap_or(i64::MAX));
 }

@@ -391,7 +391,7 @@ fn keeper(spaces: &Spaces, space: &SpaceId) -> Option<Space> {
 
 fn is_replica(spaces: &Spaces, space: &SpaceId) -> bool {
     let context = spaces.context();
-    duty::replicas(&context.ring_view(), space).contains(&context.peer)
+    duty::is_replica(&context.ring_view(), &context.peer, space)
 }
 
 fn page(heads: SpaceHeads, after: Option<LogPlace>) -> ReplicaAnswer {

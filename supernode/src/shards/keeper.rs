@@ -20,7 +20,10 @@ use crate::{
     context::Context,
     holders::Latest,
     quota::Quotas,
-    tables::{Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account},
+    tables::{
+        self, Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account,
+        discharge,
+    },
 };
 
 mod strays;
@@ -239,14 +242,7 @@ impl Keeper {
         let key = (object, index);
         let Some(row) = store.get(&KEPT, &key)?.filter(|row| row.owner == owner) else { return Ok(false) };
         let mut batch = store.batch();
-        batch.delete(&SHARDS, &key).delete(&KEPT, &key).delete(&STRAYS, &key);
-        leave_cold(&mut batch, key, &row);
-        if let Some(owner) = row.owner {
-            batch.delete(&HANDED, &(owner, object, index));
-        }
-        account(&mut batch, &row.space, Account::Shards, -1);
-        let bytes = i64::try_from(row.length).unwrap_or(i64::MAX);
-        account(&mut batch, &row.space, Account::ShardBytes, -bytes);
+        delete_row(&mut batch, key, &row);
         let others = store.scan(&KEPT, &Span::prefix(&object), 2).collect::<Result<Vec<_>, _>>()?;
         if others.iter().all(|(other, _row)| *other == key) {
             batch.delete(&MANIFESTS, &object).delete(&DOOMS, &object);
@@ -427,7 +423,7 @@ impl Keeper {
 
     fn receipt(&self, object: ObjectId, index: u8, row: &KeptRow) -> Result<Vec<u8>, Error> {
         let settled = self.context.store.get(&STRAYS, &(object, index))?;
-        Ok(self.sign((object, index), row, settled.map(strays::release).unwrap_or_default()))
+        Ok(self.sign((object, index), row, settled.map(tables::release).unwrap_or_default()))
     }
 
     fn sign(&self, (object, index): (ObjectId, u8), row: &KeptRow, release: Release) -> Vec<u8> {
@@ -446,6 +442,18 @@ impl Keeper {
             None => None,
         }
     }
+}
+
+/// Deletes a shard with its row, wherever its bytes lie, and takes it off the accounts.
+pub(crate) fn delete_row(batch: &mut Batch, key: (ObjectId, u8), row: &KeptRow) {
+    let (object, index) = key;
+    batch.delete(&SHARDS, &key).delete(&KEPT, &key).delete(&STRAYS, &key);
+    leave_cold(batch, key, row);
+    if let Some(owner) = row.owner {
+        batch.delete(&HANDED, &(owner, object, index));
+    }
+    discharge(batch, &row.space, Account::Shards, 1);
+    discharge(batch, &row.space, Account::ShardBytes, row.length);
 }
 
 /// Writes the row of a shard, and keeps the index of what is kept for others in step with it.

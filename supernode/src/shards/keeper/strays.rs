@@ -8,7 +8,7 @@ use cosmic_custody::Release;
 use cosmic_store::Span;
 
 use super::{super::Error, Keeper};
-use crate::tables::{KEPT, STRAYS};
+use crate::tables::{KEPT, STRAYS, release, settled};
 
 impl Keeper {
     /// Notes that own shards belong elsewhere by the ring, so that they are moved ([`crate::moves`]).
@@ -43,8 +43,8 @@ impl Keeper {
         let rows = self.context.store.scan(&STRAYS, &Span::prefix(object), SHARDS_MAX);
         let mut strays = BTreeMap::new();
         for item in rows {
-            let ((_object, index), settled) = item?;
-            strays.insert(index, release(settled));
+            let ((_object, index), row) = item?;
+            strays.insert(index, release(row));
         }
         Ok(strays)
     }
@@ -59,7 +59,7 @@ impl Keeper {
         let mut batch = store.batch();
         match stray {
             Some(release) if store.contains(&KEPT, &(object, index))? => {
-                batch.put(&STRAYS, &(object, index), &release.settled.unwrap_or_default());
+                batch.put(&STRAYS, &(object, index), &settled(release));
             }
             Some(_) | None => drop(batch.delete(&STRAYS, &(object, index))),
         }
@@ -78,9 +78,4 @@ impl Keeper {
         }
         self.free_now(object, index, None).await
     }
-}
-
-/// The release that a row of [`STRAYS`] stands for.
-pub(super) fn release(settled: Timestamp) -> Release {
-    Release::since(Some(settled).filter(|settled| *settled != Timestamp::default()))
 }
