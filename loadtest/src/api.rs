@@ -157,16 +157,20 @@ impl App {
         self.send(Method::GET, &format!("spaces/{space}/files/{name}"), |request| request).await
     }
 
-    /// The value of one line of the node's metrics, named with its labels; 0 if the line is not there.
+    /// The sum of the lines of its metrics that begin with `name`, which may go on with labels.
     ///
     /// # Errors
-    /// As [`App::get`].
-    pub async fn metric(&self, line: &str) -> Result<u64, Error> {
+    /// As [`App::get`], and [`Error::Field`] if there is no such line.
+    pub async fn metric(&self, name: &str) -> Result<u64, Error> {
         let lost = |source| Error::Http { method: Method::GET, path: "metrics".to_owned(), source };
         let answer = self.http.get(format!("{}/metrics", self.base)).bearer_auth(&self.token).send().await;
         let text = answer.map_err(lost)?.text().await.map_err(lost)?;
-        let value = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
-        Ok(value.unwrap_or_default())
+        let values: Vec<u64> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.rsplit(' ').next()?.parse().ok())
+            .collect();
+        let missing = Error::Field { path: "metrics".to_owned(), field: "metric", body: name.to_owned() };
+        if values.is_empty() { Err(missing) } else { Ok(values.iter().sum()) }
     }
 
     /// Creates a space and returns its id.

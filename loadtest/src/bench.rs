@@ -13,6 +13,7 @@ use crate::{
 
 mod erasure;
 mod files;
+mod garage;
 mod idle;
 mod latency;
 mod repair;
@@ -82,6 +83,9 @@ pub enum Error {
         /// What came.
         found: u64,
     },
+    /// Garage, which is measured beside us, did not do its part.
+    #[error("garage: {0}")]
+    Garage(String),
     /// The events ended.
     #[error("the stream of events ended before the change to {0} was seen")]
     NoEvent(String),
@@ -152,6 +156,7 @@ fn memory_bytes() -> u64 {
 /// A stretch of work: its time on the wall and the CPU of all processes that take part, this one apart.
 #[derive(Debug)]
 struct Lap {
+    pids: Vec<u32>,
     begun: std::time::Instant,
     cpu: f64,
     own_cpu: f64,
@@ -168,14 +173,19 @@ struct Took {
 
 impl Lap {
     fn begin(network: &Network, nodes: &[&Process]) -> Self {
-        Self { begun: now(), cpu: cpu(network, nodes), own_cpu: process::cpu_seconds(std::process::id()) }
+        Self::over(network.processes().chain(nodes.iter().copied()).map(|process| process.run().pid))
+    }
+
+    fn over(pids: impl IntoIterator<Item = u32>) -> Self {
+        let pids: Vec<u32> = pids.into_iter().collect();
+        Self { begun: now(), cpu: cpu(&pids), own_cpu: process::cpu_seconds(std::process::id()), pids }
     }
 
     /// Ends it; the same processes must still run.
-    fn end(&self, network: &Network, nodes: &[&Process]) -> Took {
+    fn end(&self) -> Took {
         Took {
             seconds: self.begun.elapsed().as_secs_f64(),
-            cpu_seconds: cpu(network, nodes) - self.cpu,
+            cpu_seconds: cpu(&self.pids) - self.cpu,
             client_cpu_seconds: process::cpu_seconds(std::process::id()) - self.own_cpu,
         }
     }
@@ -186,8 +196,8 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-fn cpu(network: &Network, nodes: &[&Process]) -> f64 {
-    network.processes().chain(nodes.iter().copied()).map(Process::cpu_seconds).sum()
+fn cpu(pids: &[u32]) -> f64 {
+    pids.iter().copied().map(process::cpu_seconds).sum()
 }
 
 /// The highest resident memory any of these processes had so far.

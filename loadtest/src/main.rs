@@ -7,6 +7,10 @@ use cosmic_loadtest::{bench, demo, up};
 use cosmic_runtime::{exit::sentence, shutdown::Signals};
 use serde_json::Value;
 
+/// The houses' own, so that `erasure` measures what they do.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a shell says of a process that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Error, GB, Lap, Report, Took, peak_bytes, wait_until};
+use super::{Error, GB, Lap, Report, Took, garage, peak_bytes, wait_until};
 use crate::{
     api::{self, App},
     demo::random_file,
@@ -35,7 +35,7 @@ pub(super) async fn run(directory: &Path, mib: u64) -> Result<Report, Error> {
 
     let lap = Lap::begin(&network, &[&a]);
     put(&app_a, &space, directory, FILE).await?;
-    rates(&mut report, "put", bytes, lap.end(&network, &[&a]));
+    rates(&mut report, "put", bytes, lap.end());
     let ticket = app_a.invite(&space, "editor").await?;
     let mut peak = peak_bytes(network.processes().chain([&a]));
     a.stop().await?;
@@ -53,7 +53,7 @@ pub(super) async fn run(directory: &Path, mib: u64) -> Result<Report, Error> {
 
     let lap = Lap::begin(&network, &[&b]);
     get(&app_b, &space, FILE, bytes).await?;
-    rates(&mut report, "get", bytes, lap.end(&network, &[&b]));
+    rates(&mut report, "get", bytes, lap.end());
     app_b.post("cache/clear", &json!({})).await?;
     peak = peak.max(peak_bytes(network.processes().chain([&b])));
     for number in 0..KILLED {
@@ -61,17 +61,18 @@ pub(super) async fn run(directory: &Path, mib: u64) -> Result<Report, Error> {
     }
     let lap = Lap::begin(&network, &[&b]);
     match get(&app_b, &space, FILE, bytes).await {
-        Ok(()) => rates(&mut report, "degraded_get", bytes, lap.end(&network, &[&b])),
+        Ok(()) => rates(&mut report, "degraded_get", bytes, lap.end()),
         // The figures before it are worth telling all the same.
         Err(error) => report.parameter("degraded_get_failed", error.to_string()),
     }
     report.bytes("max_rss_bytes", peak.max(peak_bytes(network.processes().chain([&b]))));
     b.stop().await?;
     network.stop().await?;
+    garage::run(&mut report, directory, &directory.join(FILE), bytes).await?;
     Ok(report)
 }
 
-fn rates(report: &mut Report, name: &str, bytes: u64, took: Took) {
+pub(super) fn rates(report: &mut Report, name: &str, bytes: u64, took: Took) {
     #[expect(clippy::cast_precision_loss, reason = "a size")]
     let bytes = bytes as f64;
     report.figure(&format!("{name}_mb_per_s"), bytes / 1e6 / took.seconds);

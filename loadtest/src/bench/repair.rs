@@ -96,7 +96,7 @@ async fn lose_one(
     if let Some(lap) = begun {
         #[expect(clippy::cast_precision_loss, reason = "sizes")]
         let (bytes, read) = (lost as f64, sum(&network, "/bytes_read").await? as f64);
-        let took = lap.end(&network, &[&node]);
+        let took = lap.end();
         report.figure(&format!("{name}_rebuilt_mb_per_s"), bytes / 1e6 / took.seconds);
         report.figure(&format!("{name}_cpu_s_per_gb"), took.cpu_seconds / (bytes / GB));
         report.figure(&format!("{name}_bytes_read_per_lost"), read / bytes);
