@@ -51,6 +51,8 @@ pub enum Name {
 pub struct Options {
     /// Size of the file of `files` and `repair`, and of what is stored for `start`.
     pub mib: u64,
+    /// Smallest shards that a supernode of `start` keeps in the last round; none skips it.
+    pub shards: u64,
     /// Documents of `sync`.
     pub documents: usize,
     /// Samples of `latency`.
@@ -129,7 +131,7 @@ pub async fn run(name: Name, options: &Options) -> Result<Value, Error> {
         Name::Sync => ("sync", sync::run(place, options.documents).await?),
         Name::Latency => ("latency", latency::run(place, options.samples).await?),
         Name::Idle => ("idle", idle::run(place).await?),
-        Name::Start => ("start", start::run(place, options.mib).await?),
+        Name::Start => ("start", start::run(place, options.mib, options.shards).await?),
         Name::Repair => ("repair", repair::run(place, options.mib).await?),
     };
     Ok(json!({

@@ -55,6 +55,9 @@ enum Command {
         /// Size of the file of `files` and `repair`, and of what `start` finds stored, in MiB
         #[arg(long, default_value_t = 256)]
         mib: u64,
+        /// Small shards that a supernode of `start` keeps in a last round, written by the example `shards` of cosmic-supernode
+        #[arg(long, default_value_t = 0)]
+        shards: u64,
         /// Documents of `sync`
         #[arg(long, default_value_t = 10_000)]
         documents: usize,
@@ -113,8 +116,8 @@ async fn main() -> ExitCode {
 async fn carry_out(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Demo { file, json, keep } => demo::run(&demo::Options { file, json, keep }).await?,
-        Command::Bench { name, json, mib, documents, samples } => {
-            show(&bench::run(name, &bench::Options { mib, documents, samples }).await?, json);
+        Command::Bench { name, json, mib, shards, documents, samples } => {
+            show(&bench::run(name, &bench::Options { mib, shards, documents, samples }).await?, json);
         }
         Command::Completions(completions) => completions.print::<Arguments>("cosmic-loadtest")?,
         Command::Up { .. } => {}

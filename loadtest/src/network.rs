@@ -64,11 +64,7 @@ impl Network {
         let mut admit = vec!["network", "admit", "--data-dir", &bootstrap];
         admit.extend(operators.iter().map(String::as_str));
         command(BOOTSTRAP, &admit, None).await?;
-        network.bootstrap = Some(Process::start(BOOTSTRAP, Path::new(&bootstrap), &LISTEN).await?);
-        let shown =
-            command(BOOTSTRAP, &["network", "show", "--data-dir", &bootstrap, "--json"], None).await?;
-        fs::write(network.network_file(), shown)
-            .map_err(|source| Error::Io { what: "cannot write network.json".to_owned(), source })?;
+        network.open_door().await?;
         network.supernodes.resize_with(supernodes, || None);
         for number in 0..started {
             network.sign_supernode(number, number, number % zones.max(1)).await?;
@@ -78,6 +74,33 @@ impl Network {
         }
         network.wait_for_ring(started).await?;
         Ok(network)
+    }
+
+    /// Starts a bootstrap node and the supernodes whose data directories lie below `directory` already.
+    ///
+    /// # Errors
+    /// [`Error`] if a process does not get ready.
+    pub async fn resume(directory: &Path, supernodes: usize) -> Result<Self, Error> {
+        let directory = directory.to_owned();
+        let mut network =
+            Self { directory, bootstrap: None, supernodes: Vec::new(), environment: Vec::new() };
+        network.open_door().await?;
+        network.supernodes.resize_with(supernodes, || None);
+        for number in 0..supernodes {
+            network.start_supernode(number).await?;
+        }
+        network.wait_for_ring(supernodes).await?;
+        Ok(network)
+    }
+
+    /// Starts the bootstrap node, and writes down where it is.
+    async fn open_door(&mut self) -> Result<(), Error> {
+        let bootstrap = self.path("bootstrap");
+        self.bootstrap = Some(Process::start(BOOTSTRAP, Path::new(&bootstrap), &LISTEN).await?);
+        let shown =
+            command(BOOTSTRAP, &["network", "show", "--data-dir", &bootstrap, "--json"], None).await?;
+        fs::write(self.network_file(), shown)
+            .map_err(|source| Error::Io { what: "cannot write network.json".to_owned(), source })
     }
 
     /// Lets supernode `number` join the ring.

@@ -5,6 +5,7 @@ mod flight;
 pub mod gateways;
 pub mod objects;
 pub mod opening;
+mod resting;
 pub mod serve;
 pub mod sessions;
 pub mod sharing;

@@ -19,6 +19,7 @@ mod cluster {
     mod leftovers;
     mod load;
     mod look;
+    mod migration;
     mod mistakes;
     mod moving;
     mod notes;

@@ -28,8 +28,8 @@ use keys::Keys;
 const PREFIX: &str = "COSMIC_";
 /// Variables with our prefix that are not settings: the command line reads the first two itself, the
 /// others belong to builds and tests, whose child processes inherit them.
-const NOT_SETTINGS: [&str; 5] =
-    ["COSMIC_CONFIG", "COSMIC_DATA_DIR", "COSMIC_COMMIT", "COSMIC_SEEDS", "COSMIC_ROUNDS"];
+const NOT_SETTINGS: [&str; 6] =
+    ["COSMIC_CONFIG", "COSMIC_DATA_DIR", "COSMIC_COMMIT", "COSMIC_SEEDS", "COSMIC_SEED", "COSMIC_ROUNDS"];
 
 /// A struct of settings, read by [`load`]. Every key needs a default; an absent value is `None`.
 pub trait Settings: Default + Serialize + DeserializeOwned {

@@ -1,16 +1,23 @@
-//! `start`: from exec to ready, with nothing stored, and for a supernode with a file stored.
+//! `start`: from exec to ready, with nothing stored, for a supernode with a file stored, and with as many shards as asked for.
 
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Error, Report, files, now, percentile};
-use crate::{api::App, demo::random_file, network::Network};
+use crate::{
+    api::App,
+    demo::random_file,
+    network::Network,
+    process::{self, Process},
+};
 
 const ROUNDS: usize = 7;
 const FILE: &str = "start.bin";
+/// The example of cosmic-supernode that fills a store.
+const FILL: &str = "examples/shards";
 
-pub(super) async fn run(directory: &Path, mib: u64) -> Result<Report, Error> {
+pub(super) async fn run(directory: &Path, mib: u64, shards: u64) -> Result<Report, Error> {
     let mut report = Report::default();
     report.parameter("rounds", ROUNDS);
     report.parameter("filled_bytes", mib << 20);
@@ -48,8 +55,31 @@ pub(super) async fn run(directory: &Path, mib: u64) -> Result<Report, Error> {
     }
     filled.sort_by(f64::total_cmp);
     report.figure("filled_s", percentile(&filled, 0.5));
+    if shards > 0 {
+        report.parameter("shards", shards);
+        many(&mut report, &mut network, shards).await?;
+    }
     network.stop().await?;
     Ok(report)
+}
+
+/// Adds `shards` of the smallest size to what the supernode keeps, and starts it.
+async fn many(report: &mut Report, network: &mut Network, shards: u64) -> Result<(), Error> {
+    if let Some(process) = network.supernodes.first_mut().and_then(Option::take) {
+        process.stop().await?;
+    }
+    let store = network.supernode_directory(0);
+    process::command(FILL, &[&store.to_string_lossy(), &shards.to_string()], None).await?;
+    network.start_supernode(0).await?;
+    let mut samples = Vec::new();
+    for _ in 0..ROUNDS {
+        samples.push(restart(network).await?);
+    }
+    samples.sort_by(f64::total_cmp);
+    report.figure("shards_s", percentile(&samples, 0.5));
+    let memory = network.supernodes.iter().flatten().map(Process::memory).next();
+    report.bytes("shards_rss_bytes", memory.map_or(0, |memory| memory.now_bytes));
+    Ok(())
 }
 
 /// Stops the supernode in order and starts it again; seconds until it is ready.

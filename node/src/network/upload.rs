@@ -1,47 +1,47 @@
 //! Uploads: chunks whose shards nobody has signed for go to the gateway, several at a time, until they are durable.
 
-use std::time::Duration;
-
 use cosmic_common::{
     id::{ObjectId, SpaceId},
     record::Record as _,
 };
-use cosmic_runtime::shutdown::Shutdown;
+use cosmic_runtime::{clock::Monotonic, shutdown::Shutdown};
 use futures::{StreamExt as _, stream};
 use rusqlite::params;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::objects;
+use super::{objects, resting::Resting};
 use crate::{error::Error, event::Event, node::Node, safety};
 
 /// Chunks under way at once: enough to keep the gateway coding while others travel; 16 MiB at most.
 const IN_FLIGHT: usize = 4;
-/// Chunks looked up at once.
+/// Chunks taken at once: what was added meanwhile and what has rested enough is looked up after as many.
 const BATCH: usize = 64;
-/// The pause after a failure.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Uploads whatever waits, until the shutdown.
 pub async fn run(node: Node, shutdown: Shutdown) {
     let mut events = node.context.events.subscribe();
     let mut sessions = node.sessions.watch();
+    let mut resting = Resting::default();
     loop {
         sessions.mark_unchanged();
-        match shutdown.unless(upload_all(&node)).await {
+        match shutdown.unless(upload_all(&node, &mut resting)).await {
             None => return,
-            Some(Ok(true)) => {}
-            Some(Ok(false)) => {
-                if shutdown.unless(node.clock().sleep(PAUSE)).await.is_none() {
-                    return;
-                }
-                continue;
-            }
+            Some(Ok(())) => {}
             Some(Err(error)) => tracing::error!(%error, "uploads cannot go on now"),
         }
         loop {
+            let next = resting.next(node.clock().monotonic());
             tokio::select! {
                 () = shutdown.triggered() => return,
-                changed = sessions.changed() => if changed.is_ok() { break } else { return },
+                () = rested(&node, next) => break,
+                changed = sessions.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Another gateway, or the same one with others behind it.
+                    resting.wake_all();
+                    break;
+                }
                 event = events.recv() => match event {
                     Ok(Event::Upload { .. }) | Err(RecvError::Lagged(_)) => break,
                     Ok(_) => {}
@@ -52,41 +52,46 @@ pub async fn run(node: Node, shutdown: Shutdown) {
     }
 }
 
-/// Uploads what can be uploaded now; whether nothing failed that should be tried again soon.
-async fn upload_all(node: &Node) -> Result<bool, Error> {
-    let mut clean = true;
+/// Waits until `next`, for ever if nothing rests.
+async fn rested(node: &Node, next: Option<Monotonic>) {
+    match next {
+        Some(next) => node.clock().sleep_until(next).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tries every chunk that waits and does not rest, once.
+async fn upload_all(node: &Node, resting: &mut Resting) -> Result<(), Error> {
     loop {
-        let waiting = node.read(waiting).await?;
-        let reachable: Vec<(SpaceId, ObjectId)> =
-            waiting.into_iter().filter(|(space, _)| node.sessions.get(space).is_some()).collect();
-        if reachable.is_empty() {
-            return Ok(clean);
+        let (all, now) = (node.read(waiting).await?, node.clock().monotonic());
+        let ready: Vec<(SpaceId, ObjectId)> = all
+            .into_iter()
+            .filter(|(space, object)| node.sessions.get(space).is_some() && !resting.is_resting(object, now))
+            .take(BATCH)
+            .collect();
+        if ready.is_empty() {
+            return Ok(());
         }
-        let mut done = 0;
-        let mut uploads = stream::iter(reachable)
+        let mut uploads = stream::iter(ready)
             .map(|(space, object)| async move { (object, upload(node, space, object).await) })
             .buffer_unordered(IN_FLIGHT);
         while let Some((object, result)) = uploads.next().await {
-            match result {
-                Ok(true) => done += 1,
-                Ok(false) => clean = false,
-                Err(error) => {
-                    clean = false;
-                    let reason = cosmic_runtime::exit::sentence(&error);
-                    tracing::info!(object = %object.short(), reason, "a chunk was not uploaded yet");
-                }
+            if matches!(result, Ok(true)) {
+                resting.done(&object);
+            } else {
+                resting.failed(object, node.clock().monotonic());
             }
-        }
-        if done == 0 {
-            return Ok(clean);
+            if let Err(error) = result {
+                let reason = cosmic_runtime::exit::sentence(&error);
+                tracing::info!(object = %object.short(), reason, "a chunk was not uploaded yet");
+            }
         }
     }
 }
 
 fn waiting(connection: &rusqlite::Connection) -> Result<Vec<(SpaceId, ObjectId)>, Error> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT space, object FROM objects WHERE mine = 1 AND durable = 0 AND cached = 1 LIMIT {BATCH}"
-    ))?;
+    let mut statement = connection
+        .prepare_cached("SELECT space, object FROM objects WHERE mine = 1 AND durable = 0 AND cached = 1")?;
     let mut rows = statement.query([])?;
     let mut waiting = Vec::new();
     while let Some(row) = rows.next()? {

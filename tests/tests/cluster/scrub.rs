@@ -52,7 +52,7 @@ async fn scrub(process: &Process, act: &str) -> Value {
 }
 
 /// Lets a supernode read everything, and waits until it has.
-async fn read_everything(process: &Process) -> Value {
+pub(super) async fn read_everything(process: &Process) -> Value {
     scrub(process, "start").await;
     let reading = async {
         loop {
