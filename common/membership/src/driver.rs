@@ -133,38 +133,34 @@ impl Driver {
         let doors = self.link.ledger.doors();
         self.feed(&doors).await;
         let doors: Vec<PeerId> = doors.into_keys().collect();
+        let mut in_touch = true;
         let asked = match self.link.ledger.view() {
             None => doors,
             Some(view) if self.serve => self.neighbours(&view).into_iter().chain(doors).collect(),
-            Some(view) => self.one_of(&view, doors).await,
+            Some(view) => {
+                let connected = self.connected_in(&view).await;
+                in_touch = connected.iter().any(|peer| view.members.is_active(peer));
+                one_of(&view, connected, doors)
+            }
         };
         for peer in asked.into_iter().collect::<BTreeSet<_>>() {
             if !self.busy.contains_key(&peer) {
                 self.ask(peer);
             }
         }
-        self.wait()
+        self.wait(in_touch)
     }
 
-    /// How long until the next patrol: not long if nobody answered since the last one.
-    fn wait(&mut self) -> Duration {
-        if std::mem::take(&mut self.answered) {
+    /// How long until the next patrol: not long if nobody answered since the last one, or nobody but a bootstrap node, who may
+    /// hear any moment where the members are now.
+    fn wait(&mut self, in_touch: bool) -> Duration {
+        if std::mem::take(&mut self.answered) && in_touch {
             self.retry = RETRY;
             return PATROL + PATROL_JITTER.mul_f64(fraction());
         }
         let wait = self.retry;
         self.retry = (self.retry * 2).min(PATROL);
         wait
-    }
-
-    /// One who is connected; if nobody is, a few members and a bootstrap node.
-    async fn one_of(&mut self, view: &RingView, doors: Vec<PeerId>) -> Vec<PeerId> {
-        let connected = self.connected_in(view).await;
-        if !connected.is_empty() {
-            return some(connected, 1);
-        }
-        let members = view.members.active().map(|member| member.peer).collect();
-        some(members, ASKED_MAX).into_iter().chain(some(doors, 1)).collect()
     }
 
     /// The members and bootstrap nodes a serving peer keeps in touch with.
@@ -224,6 +220,15 @@ impl Driver {
 
 fn has_part(view: &RingView, peer: &PeerId) -> bool {
     view.members.is_active(peer) || view.config.unverified().is_door(peer)
+}
+
+/// One of those who are connected; if nobody is, a few members and a bootstrap node.
+fn one_of(view: &RingView, connected: Vec<PeerId>, doors: Vec<PeerId>) -> Vec<PeerId> {
+    if !connected.is_empty() {
+        return some(connected, 1);
+    }
+    let members = view.members.active().map(|member| member.peer).collect();
+    some(members, ASKED_MAX).into_iter().chain(some(doors, 1)).collect()
 }
 
 /// Up to `count` of `peers`, by chance.
