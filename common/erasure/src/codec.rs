@@ -9,8 +9,8 @@ use crate::error::Error;
 /// `k of n`: an object becomes n shards of which any k suffice. With k = 1 every shard is a whole copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Codec {
-    k: u8,
-    n: u8,
+    pub(crate) k: u8,
+    pub(crate) n: u8,
 }
 
 impl Codec {

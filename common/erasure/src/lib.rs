@@ -12,7 +12,7 @@ pub mod rebuild;
 pub use codec::Codec;
 pub use coder::{Coder, Encoded};
 pub use error::Error;
-pub use manifest::Manifest;
+pub use manifest::{Manifest, coded_anew, codings};
 pub use rebuild::Rebuilt;
 
 #[cfg(test)]

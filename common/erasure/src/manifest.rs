@@ -1,4 +1,9 @@
 //! Manifests: what an object's shards must be. A manifest lies beside every shard and never changes.
+//!
+//! An object may lie in two codings at once, while it is coded anew in another class. Each has a name of its own, under
+//! which its shards are kept, signed for and asked for. The first is called like the object.
+
+use std::ops::RangeInclusive;
 
 use cosmic_common::{
     hash,
@@ -17,6 +22,30 @@ pub struct Manifest {
     length: usize,
     codec: Codec,
     shards: Vec<Hash>,
+    anew: bool,
+}
+
+/// The names of all codings of `object`, whose own id is one of them: they differ in the last two bytes alone, so that they
+/// are neighbours in every table and belong to one partition of the ring. 240 bits are left to tell objects apart.
+#[must_use]
+pub fn codings(object: &ObjectId) -> RangeInclusive<ObjectId> {
+    let with = |last| {
+        let mut bytes = *object.as_bytes();
+        let [.., one, other] = &mut bytes;
+        (*one, *other) = (last, last);
+        ObjectId::from_bytes(bytes)
+    };
+    with(u8::MIN)..=with(u8::MAX)
+}
+
+/// The name of `object` coded anew with `codec`: never the object's own, because k is not 0.
+#[must_use]
+pub fn coded_anew(object: &ObjectId, codec: Codec) -> ObjectId {
+    let mut bytes = *object.as_bytes();
+    let [.., one, other] = &mut bytes;
+    *one ^= codec.k;
+    *other ^= codec.n;
+    ObjectId::from_bytes(bytes)
 }
 
 impl Manifest {
@@ -31,13 +60,31 @@ impl Manifest {
         if !(1..=OBJECT_MAX_BYTES).contains(&length) {
             return Err(Error::ObjectLength { bytes: length });
         }
-        Ok(Self { object, length, codec, shards })
+        Ok(Self { object, length, codec, shards, anew: false })
     }
 
     /// The plain hash of the object's bytes.
     #[must_use]
     pub const fn object(&self) -> ObjectId {
         self.object
+    }
+
+    /// The same for an object that was coded already, in another class: its shards have a name of their own.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self { anew: true, ..self }
+    }
+
+    /// Whether the object was coded before.
+    #[must_use]
+    pub const fn is_anew(&self) -> bool {
+        self.anew
+    }
+
+    /// The name of this coding, by which its shards are kept: the object's id, unless it was coded anew.
+    #[must_use]
+    pub fn coding(&self) -> ObjectId {
+        if self.anew { coded_anew(&self.object, self.codec) } else { self.object }
     }
 
     /// The length of the object.
@@ -112,6 +159,8 @@ struct Fields<'a> {
     #[b(5)]
     #[cbor(with = "minicbor::bytes")]
     shards: &'a [u8],
+    #[n(6)]
+    anew: Option<bool>,
 }
 
 impl<C> Encode<C> for Manifest {
@@ -123,7 +172,8 @@ impl<C> Encode<C> for Manifest {
         let shards: Vec<u8> = self.shards.iter().flat_map(Hash::as_bytes).copied().collect();
         #[expect(clippy::cast_possible_truncation, reason = "new() bounds length and k")]
         let (length, k) = (self.length as u32, self.codec.k() as u8);
-        e.encode(Fields { object: self.object, length, codec: Codec::ID, k, shards: &shards })?.ok()
+        let anew = self.anew.then_some(true);
+        e.encode(Fields { object: self.object, length, codec: Codec::ID, k, shards: &shards, anew })?.ok()
     }
 }
 
@@ -131,7 +181,7 @@ impl<'b, C> Decode<'b, C> for Manifest {
     fn decode(d: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
         let position = d.position();
         let wrong = |error: Error| decode::Error::message(error.to_string()).at(position);
-        let Fields { object, length, codec, k, shards } = d.decode()?;
+        let Fields { object, length, codec, k, shards, anew } = d.decode()?;
         if codec != Codec::ID {
             return Err(wrong(Error::UnknownCodec { id: codec }));
         }
@@ -142,6 +192,10 @@ impl<'b, C> Decode<'b, C> for Manifest {
         let n = u8::try_from(hashes.len()).unwrap_or(u8::MAX);
         let hashes = hashes.iter().copied().map(Hash::from_bytes).collect();
         let codec = Codec::new(k, n).map_err(wrong)?;
-        Self::new(object, length as usize, codec, hashes).map_err(wrong)
+        if anew == Some(false) {
+            return Err(decode::Error::message("a first coding does not say that it is one").at(position));
+        }
+        let manifest = Self::new(object, length as usize, codec, hashes).map_err(wrong)?;
+        Ok(Self { anew: anew.is_some(), ..manifest })
     }
 }

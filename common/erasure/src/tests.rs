@@ -6,7 +6,7 @@ use cosmic_common::{hash, id::ObjectId, limit::OBJECT_MAX_BYTES, record::Record}
 use data_encoding::HEXLOWER;
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use crate::{Codec, Coder, Encoded, Error, Manifest};
+use crate::{Codec, Coder, Encoded, Error, Manifest, coded_anew, codings};
 
 /// The classes of `docs/storage.md`, and the edges of what a codec may be.
 const CODECS: [(u8, u8); 10] =
@@ -262,5 +262,51 @@ fn golden_bytes_of_version_1() {
     for line in golden.lines() {
         let bytes = HEXLOWER.decode(line.as_bytes()).unwrap();
         assert_eq!(Manifest::from_bytes(&bytes).unwrap().to_bytes(), bytes);
+    }
+}
+
+#[test]
+fn golden_bytes_of_codings_made_anew() {
+    let object: Vec<u8> = (0..=u8::MAX).cycle().take(1_000).collect();
+    let lines: String = [(1, 3), (3, 6)]
+        .map(|(k, n)| {
+            let manifest = coder(k, n).encode(object.clone()).unwrap().manifest().clone().anew();
+            HEXLOWER.encode(&manifest.to_bytes())
+                + " "
+                + &HEXLOWER.encode(manifest.coding().as_bytes())
+                + "\n"
+        })
+        .concat();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/anew.v1.hex");
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(lines, golden, "the bytes of version 1 never change: {}", path.display());
+    for line in golden.lines() {
+        let (bytes, coding) = line.split_once(' ').unwrap();
+        let manifest = Manifest::from_bytes(&HEXLOWER.decode(bytes.as_bytes()).unwrap()).unwrap();
+        assert_eq!(HEXLOWER.encode(manifest.coding().as_bytes()), coding);
+    }
+}
+
+#[test]
+fn a_first_coding_has_one_form() {
+    let manifest = coder(3, 6).encode(vec![1; 100]).unwrap().manifest().clone();
+    let mut anew = manifest.clone().anew().to_bytes();
+    // Key 6, and what it says: no instead of yes.
+    *anew.last_mut().unwrap() = 0xf4;
+    assert!(Manifest::from_bytes(&anew).is_err());
+    assert_eq!(Manifest::from_bytes(&manifest.to_bytes()).unwrap().coding(), manifest.object());
+}
+
+proptest! {
+    /// Codings of one object never share a name, and lie where the object's neighbours do.
+    #[test]
+    fn every_coding_has_its_own_name(bytes in any::<[u8; 32]>()) {
+        let object = ObjectId::from_bytes(bytes);
+        let mut names: Vec<ObjectId> = CODECS.map(|(k, n)| coded_anew(&object, Codec::new(k, n).unwrap())).into();
+        names.push(object);
+        prop_assert!(names.iter().all(|name| codings(&object).contains(name)));
+        names.sort_unstable();
+        names.dedup();
+        prop_assert_eq!(names.len(), CODECS.len() + 1);
     }
 }
