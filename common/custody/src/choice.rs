@@ -104,10 +104,16 @@ impl Recoding {
         }
     }
 
-    /// Whether an object coded with `codec` is coded anew.
+    /// The class the ring has, and since when.
     #[must_use]
-    pub fn verdict(&self, codec: Codec, now: Timestamp) -> Recode {
-        let (class, from) = (self.class, self.since.after(RECODE_AFTER));
+    pub const fn since(&self) -> (Class, Timestamp) {
+        (self.class, self.since)
+    }
+
+    /// Whether an object coded with `codec` is coded anew, when a class has to last for `rest` ([`RECODE_AFTER`]).
+    #[must_use]
+    pub fn verdict(&self, codec: Codec, rest: Duration, now: Timestamp) -> Recode {
+        let (class, from) = (self.class, self.since.after(rest));
         if (codec.k(), codec.n()) == (usize::from(class.k), usize::from(class.n)) {
             Recode::Not
         } else if now < from {

@@ -16,6 +16,7 @@ pub mod placement;
 pub mod plan;
 pub mod quota;
 pub mod receipt;
+pub mod recode;
 pub mod release;
 pub mod removal;
 pub mod repair;
@@ -62,12 +63,13 @@ pub use plan::{
 };
 pub use quota::{Charge, Quota, Usage};
 pub use receipt::{Held, Promise, Receipt};
+pub use recode::{Coded, Course};
 pub use release::{Keep, Release};
 pub use removal::{Deletion, Doom, Fate, Removal, Removing, Residency};
 pub use repair::{
     health::{Danger, Health, HeldCopy, Need, Ring, Subject},
     lease::{Lease, Leases},
-    plan::{Means, RepairPlan, Stuck, plan_repair},
+    plan::{Means, RepairPlan, Stuck, plan_recode, plan_repair},
     queue::Queue,
 };
 pub use retire::Retirement;

@@ -14,7 +14,7 @@ use minicbor::{Decode, Encode};
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Placement {
-    /// The object.
+    /// The object, or the name of its coding if it was coded anew.
     #[n(1)]
     pub object: ObjectId,
     /// The digest of the ring table it was placed under.

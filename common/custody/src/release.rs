@@ -16,6 +16,7 @@ use cosmic_erasure::Codec;
 
 use crate::{
     audit::{docket::Docket, evidence::Suspect},
+    care::Care,
     count::{
         log::{Duty, LogCustody, LogDebt},
         object::ObjectCustody,
@@ -126,11 +127,35 @@ pub fn run_needless(codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
     Ok(())
 }
 
+/// Whether nothing speaks for keeping a shard of one coding, when the object was coded anew and that coding is the one that was
+/// asked about: as many as a write waits for signed for their shards of it, are there, and are not known to have lost them.
+///
+/// # Errors
+/// The [`Keep`] that speaks for it.
+pub fn coding_needless(codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
+    let Asked { target, fresh, standing, liveness, docket, now } = *asked;
+    let is_kept = |shard: &&Assignment| {
+        let suspect = Suspect { holder: shard.holder, object: fresh.coding(), index: shard.index };
+        fresh.keeps(&shard.holder, shard.index, standing)
+            && liveness.is_present(&shard.holder, now)
+            && !docket.is_lost(&suspect, now)
+    };
+    let (kept, owed): (Vec<&Assignment>, Vec<&Assignment>) = target.shards.iter().partition(is_kept);
+    if kept.len() >= Care::of(codec).wanted {
+        return Ok(());
+    }
+    Err(if target.shards.len() < codec.n() {
+        Keep::TooSmall
+    } else {
+        Keep::Owed(owed.into_iter().copied().collect())
+    })
+}
+
 /// Whether all who should have a shard signed for it, are there, and are not known to have lost it.
 fn is_in_place(codec: Codec, asked: &Asked<'_>) -> Result<(), Keep> {
     let Asked { target, fresh, standing, liveness, docket, now } = *asked;
     let is_lost = |shard: &Assignment| {
-        let suspect = Suspect { holder: shard.holder, object: fresh.object(), index: shard.index };
+        let suspect = Suspect { holder: shard.holder, object: fresh.coding(), index: shard.index };
         docket.is_lost(&suspect, now)
     };
     if target.shards.len() < codec.k() {

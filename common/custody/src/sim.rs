@@ -11,6 +11,7 @@ mod fate;
 mod judge;
 mod node;
 mod objects;
+mod recode;
 mod ring;
 mod work;
 mod world;
@@ -83,6 +84,15 @@ fn a_ring_of_six_mends_what_it_can() {
     let plan = Plan { nodes: 7, zones: 3, operators: 3, objects: 12, ..SMALL };
     let seen = run(seeds(20_000, 4), plan);
     assert!(seen.mended > 20 && seen.stuck > 0, "{seen:?}");
+}
+
+#[test]
+fn rings_between_two_classes_code_anew() {
+    for (first, nodes) in [(40_000, 5), (50_000, 10), (60_000, 20)] {
+        let plan = Plan { nodes, zones: 4, operators: 4, objects: 10, ..SMALL };
+        let seen = run(seeds(first, 2), plan);
+        assert!(seen.recoded > 10 && seen.yielded > 20 && seen.mended > 10, "{nodes}: {seen:?}");
+    }
 }
 
 #[test]

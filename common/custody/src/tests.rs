@@ -6,6 +6,7 @@ mod handoff;
 mod liveness;
 mod moves;
 mod packs;
+mod recode;
 mod release;
 mod removal;
 mod retire;

@@ -1,5 +1,7 @@
 //! Classes: into how many shards objects are coded, by how many members there are.
 
+use std::collections::BTreeSet;
+
 use cosmic_common::limit::SHARDS_MAX;
 use minicbor::{Decode, Encode};
 
@@ -48,6 +50,14 @@ impl Class {
             Some(step) => Self { k: step.k, n: step.n },
             None => Self { k: 1, n: u8::try_from(members).unwrap_or(COPIES_MAX).clamp(1, COPIES_MAX) },
         }
+    }
+
+    /// Every class that rings of these steps may have, and those of a network that names none: an object may still lie in it.
+    #[must_use]
+    pub fn all(steps: &[ClassStep]) -> BTreeSet<Self> {
+        let copies = (1..=COPIES_MAX).map(|n| Self { k: 1, n });
+        let coded = steps.iter().chain(&DEFAULT_STEPS).map(|step| Self { k: step.k, n: step.n });
+        copies.chain(coded).collect()
     }
 
     /// How many shards may be lost.

@@ -25,10 +25,10 @@ pub const fn shards_wanted(codec: Codec) -> usize {
     Care::of(codec).wanted
 }
 
-/// The receipts for one object.
+/// The receipts for one object, in one coding.
 #[derive(Debug, Clone)]
 pub struct ObjectCustody {
-    object: ObjectId,
+    coding: ObjectId,
     codec: Codec,
     hashes: Vec<Hash>,
     lives: Lives<Kept>,
@@ -66,7 +66,7 @@ impl ObjectCustody {
     #[must_use]
     pub fn new(manifest: &Manifest) -> Self {
         Self {
-            object: manifest.object(),
+            coding: manifest.coding(),
             codec: manifest.codec(),
             hashes: manifest.shards().to_vec(),
             lives: Lives::default(),
@@ -83,7 +83,7 @@ impl ObjectCustody {
             return Err(Error::NotAMember { holder });
         }
         match receipt.held {
-            Held::Shard { object, index, hash } if object == self.object => {
+            Held::Shard { object, index, hash } if object == self.coding => {
                 if self.hashes.get(usize::from(index)) != Some(&hash) {
                     return Err(Error::WrongShard { holder, index });
                 }
@@ -95,7 +95,7 @@ impl ObjectCustody {
                     }
                 });
             }
-            Held::Object { object } if object == self.object => {
+            Held::Object { object } if object == self.coding => {
                 self.lives.insert(receipt, |said| said.whole = true);
             }
             Held::Log { .. } | Held::Shard { .. } | Held::Object { .. } => {
@@ -145,10 +145,10 @@ impl ObjectCustody {
         }
     }
 
-    /// The object.
+    /// The name of the coding that the receipts are for: the object's id, unless it was coded anew.
     #[must_use]
-    pub const fn object(&self) -> ObjectId {
-        self.object
+    pub const fn coding(&self) -> ObjectId {
+        self.coding
     }
 
     /// Every shard with everyone who keeps it, in the order of shards and holders.

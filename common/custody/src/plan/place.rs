@@ -92,5 +92,5 @@ pub fn placement_record(
     holders.reverse();
     let planned = |index: u8, holder: &PeerId| plan.contains(&Assignment { index, holder: *holder });
     holders.sort_by_key(|(index, holding)| planned(*index, &holding.peer));
-    Placement { object: custody.object(), ring, time, holders: holders.into_iter().collect() }
+    Placement { object: custody.coding(), ring, time, holders: holders.into_iter().collect() }
 }

@@ -6,7 +6,7 @@ use cosmic_common::{
     id::{ObjectId, PeerId},
     time::Timestamp,
 };
-use cosmic_erasure::{Codec, Manifest};
+use cosmic_erasure::{Codec, Manifest, coded_anew};
 use cosmic_ring::Table;
 
 use crate::{care::Care, liveness::Liveness, message::shard::Indices, plan::place::Assignment};
@@ -25,7 +25,7 @@ pub struct HeldCopy {
 /// What is known of one object: how it is coded and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// The object.
+    /// The object, or the name of its coding if it was coded anew: both belong to the same partition.
     pub object: ObjectId,
     /// How it is coded.
     pub codec: Codec,
@@ -46,9 +46,11 @@ pub struct Ring<'a> {
     pub now: Timestamp,
 }
 
-/// How near an object is to its end; the smallest comes first.
+/// How near an object is to its end; the smallest comes first, and what is only to be coded anew after all of those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Danger {
+    /// Nothing is wrong with the object: it is to be coded anew.
+    pub calm: bool,
     /// Shards that can be read now, less k. Below zero nothing can be done until somebody comes back.
     pub margin: i16,
     /// Zones in which such shards lie.
@@ -84,6 +86,8 @@ pub enum Need {
         /// When the next one's time is over.
         until: Timestamp,
     },
+    /// Nothing is wrong; to be coded anew in the class of the ring ([`crate::recode`]).
+    Recode,
     /// To be mended.
     Repair,
     /// To be mended before all others.
@@ -95,7 +99,14 @@ impl Subject {
     #[must_use]
     pub fn new(manifest: &Manifest, copies: Vec<HeldCopy>) -> Self {
         let shard_bytes = u64::try_from(manifest.shard_bytes()).unwrap_or(u64::MAX);
-        Self { object: manifest.object(), codec: manifest.codec(), shard_bytes, copies }
+        Self { object: manifest.coding(), codec: manifest.codec(), shard_bytes, copies }
+    }
+
+    /// The same object coded anew with `codec`, with the copies of that coding. `length` is that of the object.
+    #[must_use]
+    pub fn coded_anew(object: &ObjectId, length: usize, codec: Codec, copies: Vec<HeldCopy>) -> Self {
+        let shard_bytes = u64::try_from(codec.shard_bytes(length)).unwrap_or(u64::MAX);
+        Self { object: coded_anew(object, codec), codec, shard_bytes, copies }
     }
 
     /// How the object is.
@@ -183,6 +194,11 @@ impl Health {
     #[must_use]
     pub fn danger(&self, codec: Codec, since: Timestamp) -> Danger {
         let count = |number: usize| i16::try_from(number).unwrap_or(i16::MAX);
-        Danger { margin: count(self.readable.len()) - count(codec.k()), zones: self.zones, since }
+        Danger {
+            calm: self.need == Need::Recode,
+            margin: count(self.readable.len()) - count(codec.k()),
+            zones: self.zones,
+            since,
+        }
     }
 }

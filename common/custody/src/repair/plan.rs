@@ -84,6 +84,29 @@ impl std::fmt::Debug for Means<'_> {
 /// # Errors
 /// [`Stuck`] if nothing can be done now.
 pub fn plan_repair(subject: &Subject, health: &Health, means: &Means<'_>) -> Result<RepairPlan, Stuck> {
+    plan_from(subject, subject, health, means)
+}
+
+/// The plan by which an object, of which `from` is one coding, is coded anew: what is missing of the other coding `subject`,
+/// whose health was found to be `health`, is made from shards of `from`.
+///
+/// # Errors
+/// [`Stuck`] if nothing can be done now.
+pub fn plan_recode(
+    from: &Subject,
+    subject: &Subject,
+    health: &Health,
+    means: &Means<'_>,
+) -> Result<RepairPlan, Stuck> {
+    plan_from(from, subject, health, means)
+}
+
+fn plan_from(
+    from: &Subject,
+    subject: &Subject,
+    health: &Health,
+    means: &Means<'_>,
+) -> Result<RepairPlan, Stuck> {
     let (ring, codec) = (means.ring, subject.codec);
     let is_present = |peer: &PeerId| ring.liveness.is_present(peer, ring.now);
     let adopt = adopted(subject, health, is_present);
@@ -109,16 +132,16 @@ pub fn plan_repair(subject: &Subject, health: &Health, means: &Means<'_>) -> Res
     if adopt.is_empty() && make.is_empty() {
         return Err(Stuck::NoPlace { missing: filled.homeless.len() });
     }
-    let (read, spare) = if make.is_empty() { (Vec::new(), Vec::new()) } else { sources(subject, means)? };
+    let (read, spare) = if make.is_empty() { (Vec::new(), Vec::new()) } else { sources(from, means)? };
     let is_mine = |shard: &&Assignment| shard.holder == means.me;
-    let cost = |shards: &[Assignment]| {
+    let cost = |shards: &[Assignment], of: &Subject| {
         let moved = shards.len() - shards.iter().filter(is_mine).count();
-        subject.shard_bytes.saturating_mul(u64::try_from(moved).unwrap_or(u64::MAX))
+        of.shard_bytes.saturating_mul(u64::try_from(moved).unwrap_or(u64::MAX))
     };
     Ok(RepairPlan {
         object: subject.object,
-        read_bytes: cost(&read),
-        write_bytes: cost(&make),
+        read_bytes: cost(&read, from),
+        write_bytes: cost(&make, subject),
         read,
         spare,
         adopt,

@@ -65,6 +65,11 @@ pub enum Input {
         /// The bytes a repair will move, as far as known.
         bytes: u64,
     },
+    /// Nothing of an object is kept here any more.
+    Gone {
+        /// The object.
+        object: ObjectId,
+    },
     /// A keeper of the placement record answered about a lease: mine, or another's. None: it has no room for more.
     Leased {
         /// The object.
@@ -262,9 +267,15 @@ impl Queue {
         let mut outputs = Vec::new();
         match input {
             Input::Examined { object, need, danger, able, bytes } => {
-                if need >= Need::Repair {
+                if need >= Need::Recode {
+                    let danger = Danger { calm: need == Need::Recode, ..danger };
                     self.want(object, Wish { danger, panic: need == Need::Panic, able, bytes }, now);
                 } else if !self.busy.contains(&object) {
+                    self.forget(&object);
+                }
+            }
+            Input::Gone { object } => {
+                if !self.busy.contains(&object) {
                     self.forget(&object);
                 }
             }

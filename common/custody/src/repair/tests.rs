@@ -86,7 +86,7 @@ fn an_object_on_the_move_is_completed_whatever_its_class() {
 
 #[test]
 fn danger_is_margin_then_zones_then_age() {
-    let danger = |margin, zones, since| Danger { margin, zones, since: hours(since) };
+    let danger = |margin, zones, since| Danger { calm: false, margin, zones, since: hours(since) };
     let mut order = [danger(1, 2, 1), danger(0, 3, 9), danger(0, 2, 5), danger(0, 2, 3), danger(-1, 1, 8)];
     order.sort();
     assert_eq!(order, [danger(-1, 1, 8), danger(0, 2, 3), danger(0, 2, 5), danger(0, 3, 9), danger(1, 2, 1)]);
@@ -216,7 +216,7 @@ fn a_budget_is_a_rate_that_can_be_overdrawn_once() {
 }
 
 fn examined(number: u32, margin: i16, able: &[PeerId]) -> Input {
-    let danger = Danger { margin, zones: 3, since: Timestamp::default() };
+    let danger = Danger { calm: false, margin, zones: 3, since: Timestamp::default() };
     Input::Examined { object: object(number), need: Need::Repair, danger, able: able.to_vec(), bytes: 1_000 }
 }
 
@@ -304,7 +304,7 @@ fn a_lease_of_another_is_waited_for_and_a_silent_house_is_given_up() {
 fn a_used_up_budget_is_a_reason_and_ends_by_itself() {
     let mut queue = Queue::new(peer(0), Settings { at_once: 9, ..Settings::default() }, START);
     let me = [peer(0)];
-    let danger = Danger { margin: 1, zones: 3, since: START };
+    let danger = Danger { calm: false, margin: 1, zones: 3, since: START };
     let large = |number| Input::Examined {
         object: object(number),
         need: Need::Repair,
@@ -337,12 +337,15 @@ fn what_became_well_leaves_the_queue_and_what_is_not_ours_waits_for_others() {
     let well = Input::Examined {
         object: object(1),
         need: Need::Nothing,
-        danger: Danger { margin: 3, zones: 3, since: START },
+        danger: Danger { calm: false, margin: 3, zones: 3, since: START },
         able: others.to_vec(),
         bytes: 0,
     };
     queue.handle(well, START);
     assert!(queue.is_empty());
+    queue.handle(examined(1, 0, &others), START);
+    queue.handle(Input::Gone { object: object(1) }, START);
+    assert!(queue.is_empty(), "nothing of it is here any more");
     let first = (0..100).map(object).position(|object| rendezvous(&object, [peer(0), peer(1)])[0] == peer(1));
     let number = u32::try_from(first.unwrap()).unwrap();
     queue.handle(examined(number, 0, &[peer(0), peer(1)]), START);
@@ -481,4 +484,23 @@ proptest! {
             prop_assert!(HOUR > LEASE);
         }
     }
+}
+
+#[test]
+fn what_is_only_coded_anew_comes_after_everything_in_danger() {
+    let mut queue = queue();
+    let me = vec![peer(0)];
+    let recode = |number| {
+        let danger = Danger { calm: false, margin: -3, zones: 1, since: START };
+        Input::Examined { object: object(number), need: Need::Recode, danger, able: me.clone(), bytes: 1_000 }
+    };
+    queue.handle(Input::Pause, START);
+    queue.handle(recode(1), START);
+    queue.handle(examined(2, 9, &me), START);
+    let order: Vec<_> = queue.items().map(|(object, danger)| (*object, danger.calm)).collect();
+    assert_eq!(order, [(object(2), false), (object(1), true)]);
+    // What falls into danger while it waits is mended instead.
+    queue.handle(examined(1, 1, &me), START);
+    assert_eq!(queue.items().next().map(|(object, _)| *object), Some(object(1)));
+    assert_eq!(queue.handle(Input::Resume, START)[0], Output::AskLease(object(1)));
 }

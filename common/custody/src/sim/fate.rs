@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use cosmic_common::id::ObjectId;
+use cosmic_erasure::codings;
 
 use super::{
     node::Power,
@@ -92,18 +93,22 @@ impl World {
     fn bears_the_loss_of(&self, place: usize) -> bool {
         let objects: BTreeSet<ObjectId> =
             self.nodes[place].copies.keys().map(|(object, _)| *object).collect();
-        objects.iter().all(|object| {
-            let k = self.manifests[object].codec().k();
-            self.real(object, Some(place)).len() >= k || !self.is_promised(object)
-        })
+        objects.iter().all(|object| self.survives(object, Some(place)) || !self.is_promised(object))
     }
 
-    pub(super) fn is_promised(&self, object: &ObjectId) -> bool {
+    /// Whether any coding of the object has k shards on disks, those of `without` left out.
+    pub(super) fn survives(&self, object: &ObjectId, without: Option<usize>) -> bool {
+        let mut codings = self.manifests.range(codings(object));
+        codings.any(|(coding, manifest)| self.real(coding, without).len() >= manifest.codec().k())
+    }
+
+    pub(super) fn is_promised(&self, coding: &ObjectId) -> bool {
+        let object = &self.manifests[coding].object();
         let object = self.objects.iter().find(|other| other.id == *object).unwrap();
         object.acknowledged && object.removed.is_none()
     }
 
-    /// The different shards of an object that are really on a disk, those of `without` left out.
+    /// The different shards of a coding that are really on a disk, those of `without` left out.
     pub(super) fn real(&self, object: &ObjectId, without: Option<usize>) -> Indices {
         let nodes = self.nodes.iter().enumerate().filter(|(place, _)| Some(*place) != without);
         nodes
@@ -118,8 +123,7 @@ impl World {
         let keys: Vec<_> =
             self.nodes[place].copies.iter().filter(|(_, copy)| copy.real).map(|(key, _)| *key).collect();
         let Some((object, index)) = self.chance.pick(&keys).copied() else { return };
-        let k = self.manifests[&object].codec().k();
-        if self.real(&object, Some(place)).len() >= k || !self.is_promised(&object) {
+        if self.survives(&object, Some(place)) || !self.is_promised(&object) {
             self.nodes[place].copies.get_mut(&(object, index)).unwrap().real = false;
             self.seen.rotted += 1;
         }

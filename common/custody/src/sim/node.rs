@@ -1,17 +1,17 @@
 //! One supernode: what it keeps, the machines that decide for it, and how it answers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use cosmic_common::{
     id::{Hash, Incarnation, ObjectId, OperatorId, PeerId, SpaceId},
     time::Timestamp,
 };
-use cosmic_erasure::Manifest;
-use cosmic_ring::Table;
+use cosmic_erasure::{Manifest, codings};
+use cosmic_ring::{Class, Table};
 
 use crate::{
-    Deletion, Docket, Doom, Duty, Fate, Held, Lease, Leases, Promise, Queue, Receipt, Release, Removal,
-    Retirement,
+    Deletion, Docket, Doom, Duty, Fate, Held, Lease, Leases, Promise, Queue, Receipt, Recoding, Release,
+    Removal, Retirement,
     audit::docket::Failure,
     message::{care::Surveyed, shard::Indices},
     removal::{Heard, REMOVAL_DELAY},
@@ -61,6 +61,7 @@ pub(super) struct Node {
     pub(super) leases: Leases,
     pub(super) docket: Docket,
     pub(super) retirement: Retirement,
+    pub(super) recoding: Recoding,
 }
 
 /// What one supernode asks of another.
@@ -101,6 +102,11 @@ pub(super) struct Scene<'a> {
     pub(super) now: Timestamp,
 }
 
+/// Where the copies of all codings of an object are.
+fn all_of(object: &ObjectId) -> RangeInclusive<(ObjectId, u8)> {
+    (*codings(object).start(), 0)..=(*codings(object).end(), u8::MAX)
+}
+
 impl Node {
     pub(super) fn new(peer: PeerId, operator: OperatorId, version: usize, now: Timestamp) -> Self {
         let mut node = Self {
@@ -118,6 +124,7 @@ impl Node {
             leases: Leases::default(),
             docket: Docket::new(operator),
             retirement: Retirement::default(),
+            recoding: Recoding::new(Class { k: 1, n: 1 }, now),
         };
         node.restart(now);
         node
@@ -145,7 +152,13 @@ impl Node {
     }
 
     pub(super) fn is_doomed(&self, object: &ObjectId, now: Timestamp) -> bool {
-        self.dooms.get(object).is_some_and(|doom| doom.fate(now, REMOVAL_DELAY) != Fate::Kept)
+        let mut dooms = self.dooms.range(codings(object));
+        dooms.any(|(_, doom)| doom.fate(now, REMOVAL_DELAY) != Fate::Kept)
+    }
+
+    /// Whether anything of the object is here, in whatever coding.
+    pub(super) fn has_any(&self, object: &ObjectId) -> bool {
+        self.copies.range(all_of(object)).next().is_some()
     }
 
     pub(super) fn has(&self, object: ObjectId, handed_off: bool) -> Indices {
@@ -161,6 +174,10 @@ impl Node {
                 if !right {
                     return Answer::Refused;
                 }
+                let is_anew = scene.manifests[&object].is_anew();
+                if is_anew && self.is_doomed(&object, now) {
+                    return Answer::Refused;
+                }
                 let owner = owner.map(|owner| (owner, now));
                 let fresh = Copy { owner, real: !self.liar, release: Release::default() };
                 let kept = self.copies.entry((object, index)).or_insert_with(|| fresh.clone());
@@ -170,7 +187,7 @@ impl Node {
                 }
                 kept.real |= !self.liar;
                 self.puts.insert(object, now);
-                if let Some(doom) = self.dooms.get_mut(&object) {
+                if let Some(doom) = self.dooms.get_mut(&object).filter(|_| !is_anew) {
                     doom.put_again();
                 }
                 Answer::Kept
@@ -232,7 +249,7 @@ impl Node {
 
     fn remove(&mut self, removal: &Removal, scene: &Scene<'_>) -> Answer {
         let (object, now) = (removal.object, scene.now);
-        let shards = self.has(object, false).iter().chain(self.has(object, true).iter()).collect::<Indices>();
+        let shards: Indices = self.copies.range(all_of(&object)).map(|((_, index), _)| *index).collect();
         if !shards.is_empty() {
             let table = &scene.tables[self.version];
             let duty =
@@ -244,13 +261,13 @@ impl Node {
                     .find(|site| site.peer == *peer)
                     .map(|site| site.operator)
             };
-            let put = self.puts.get(&object).copied().unwrap_or_default();
+            let put = self.puts.range(codings(&object)).map(|(_, put)| *put).max().unwrap_or_default();
             let doom = self.dooms.entry(object).or_default();
             doom.insert(removal, Heard { duty: &duty, operator: &operator, put, now, delay: REMOVAL_DELAY });
             if doom.fate(now, REMOVAL_DELAY) != Fate::Gone {
                 return Answer::Noted;
             }
-            self.copies.retain(|(other, _), _| *other != object);
+            self.copies.retain(|(other, _), _| !codings(&object).contains(other));
             self.dooms.remove(&object);
         }
         let incarnation = Incarnation::from_bytes([self.life; 16]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cosmic_common::id::{ObjectId, PeerId};
-use cosmic_erasure::Coder;
+use cosmic_erasure::{Codec, Coder, Manifest};
 use cosmic_ring::Class;
 
 use super::{
@@ -32,15 +32,11 @@ impl World {
             return;
         }
         let number = self.objects.len().to_be_bytes();
-        let coder = self
-            .coders
-            .entry((k, n))
-            .or_insert_with(|| Coder::new(cosmic_erasure::Codec::new(k, n).unwrap()).unwrap());
         let bytes = number.repeat(16);
-        let manifest = Arc::new(coder.encode(bytes).unwrap().manifest().clone());
+        let manifest = self.code(Codec::new(k, n).unwrap(), &bytes);
         let object = manifest.object();
-        self.manifests.insert(object, Arc::clone(&manifest));
-        self.objects.push(Object { id: object, acknowledged: false, removed: None });
+        self.manifests.insert(object, Arc::new(manifest));
+        self.objects.push(Object { id: object, bytes, acknowledged: false, removed: None });
         self.seen.written += 1;
 
         let holders = table.holders(&object, table.len());
@@ -62,10 +58,28 @@ impl World {
         self.acknowledge(object, signed);
     }
 
+    fn code(&mut self, codec: Codec, bytes: &[u8]) -> Manifest {
+        let key = (u8::try_from(codec.k()).unwrap(), u8::try_from(codec.n()).unwrap());
+        let coder = self.coders.entry(key).or_insert_with(|| Coder::new(codec).unwrap());
+        coder.encode(bytes.to_vec()).unwrap().manifest().clone()
+    }
+
+    /// The name of `object` in this codec, coded anew if it does not lie in it.
+    pub(super) fn coded(&mut self, object: ObjectId, codec: Codec) -> ObjectId {
+        if self.manifests[&object].codec() == codec {
+            return object;
+        }
+        let bytes = self.objects.iter().find(|known| known.id == object).unwrap().bytes.clone();
+        let manifest = self.code(codec, &bytes).anew();
+        let coding = manifest.coding();
+        self.manifests.entry(coding).or_insert_with(|| Arc::new(manifest));
+        coding
+    }
+
     /// The device gets its receipts, now or after a repair.
-    pub(super) fn acknowledge(&mut self, object: ObjectId, signed: usize) {
-        let codec = self.manifests[&object].codec();
-        let kept: Indices = self.nodes.iter().flat_map(|node| node.has(object, false).iter()).collect();
+    pub(super) fn acknowledge(&mut self, coding: ObjectId, signed: usize) {
+        let (object, codec) = (self.manifests[&coding].object(), self.manifests[&coding].codec());
+        let kept: Indices = self.nodes.iter().flat_map(|node| node.has(coding, false).iter()).collect();
         let known = self.objects.iter_mut().find(|other| other.id == object).unwrap();
         if known.acknowledged || signed < Care::of(codec).wanted {
             return;
@@ -84,7 +98,7 @@ impl World {
         }
         let Some(place) = self.chance.pick(&live).copied() else { return };
         let object = self.objects[place].id;
-        let holders = self.nodes.iter().filter(|node| node.copies.keys().any(|(other, _)| *other == object));
+        let holders = self.nodes.iter().filter(|node| node.has_any(&object));
         let removing = Removing::new(object, holders.map(|node| node.peer));
         self.objects[place].removed = Some((self.now, removing));
     }
@@ -99,14 +113,15 @@ impl World {
         let Some(place) = self.chance.pick(&waiting).copied() else { return };
         // Nobody looked after it meanwhile; what is lost already was lost as a removed object.
         let id = self.objects[place].id;
-        if self.real(&id, None).len() >= self.manifests[&id].codec().k() {
+        if self.survives(&id, None) {
             self.objects[place].removed = None;
             self.seen.claimed_again += 1;
         }
     }
 
     /// Whether a replica that is there says that an object is being removed: nobody mends it then.
-    pub(super) fn is_being_removed(&self, object: &ObjectId) -> bool {
+    pub(super) fn is_being_removed(&self, coding: &ObjectId) -> bool {
+        let object = &self.manifests[coding].object();
         let latest = self.tables.last().unwrap();
         let mut replicas = latest.replicas_of(&SPACE);
         replicas.any(|replica| self.nodes[self.place_of[&replica]].is_on())
@@ -122,18 +137,14 @@ impl World {
             let object = self.objects[place].id;
             // Somebody may have been given a shard by a repair that was on its way.
             for node in self.nodes.iter().filter(|node| node.is_on()) {
-                if node.copies.range((object, 0)..=(object, u8::MAX)).next().is_some() {
+                if node.has_any(&object) {
                     removing.found(node.peer);
                 }
             }
             let standing = Arc::clone(&self.standings[latest]);
             let mut owed: Vec<PeerId> = removing.owed(&standing).copied().collect();
             // Who retired has a duty until it is empty.
-            owed.extend(
-                self.retired
-                    .iter()
-                    .filter(|peer| !self.nodes[self.place_of[*peer]].has(object, false).is_empty()),
-            );
+            owed.extend(self.retired.iter().filter(|peer| self.nodes[self.place_of[*peer]].has_any(&object)));
             for replica in &replicas {
                 let from = self.place_of[replica];
                 if !self.nodes[from].is_on() {

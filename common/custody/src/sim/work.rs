@@ -10,8 +10,8 @@ use super::{
     world::World,
 };
 use crate::{
-    Assignment, HandOff, HeldCopy, Means, Need, ObjectCustody, Presence, RepairPlan, Ring, Subject, Suspect,
-    Target,
+    Assignment, Course, HandOff, HeldCopy, Means, Need, ObjectCustody, Presence, RepairPlan, Ring, Subject,
+    Suspect, Target,
     audit::{
         docket::Failure,
         evidence::Finding,
@@ -30,6 +30,8 @@ const EARLIER: usize = 3;
 
 impl World {
     pub(super) fn work(&mut self, me: usize, tick: u64) {
+        let class = self.table(me).class();
+        self.nodes[me].recoding.observe(class, self.now);
         let calm_or_wild = self.calm || self.plan.wild;
         let every = if calm_or_wild { 8 } else { 16 };
         let mut objects: Vec<ObjectId> = self.nodes[me].copies.keys().map(|(object, _)| *object).collect();
@@ -51,7 +53,7 @@ impl World {
         self.leave(me);
     }
 
-    fn table(&self, me: usize) -> Arc<Table> {
+    pub(super) fn table(&self, me: usize) -> Arc<Table> {
         Arc::clone(&self.tables[self.nodes[me].version])
     }
 
@@ -60,7 +62,7 @@ impl World {
     }
 
     /// Asks everybody who may have part of the object, and joins what they say to what the record says of the others.
-    fn survey(&mut self, me: usize, object: ObjectId, target: &[PeerId]) -> (Subject, Indices) {
+    pub(super) fn survey(&mut self, me: usize, object: ObjectId, target: &[PeerId]) -> (Subject, Indices) {
         let n = self.manifests[&object].codec().n();
         let known = self.records.get(&object).cloned();
         let mut peers: Vec<PeerId> = target.to_vec();
@@ -118,7 +120,24 @@ impl World {
         let (subject, signed) = self.survey(me, object, &holders);
         let side = self.side(&self.nodes[me].peer);
         let ring = Ring { table: &table, liveness: &self.heard[side], now: self.now };
-        let health = subject.health(ring);
+        let mut health = subject.health(ring);
+        let is_given_up = match self.course(me, &subject, health).0 {
+            Course::Care => None,
+            Course::Leave => {
+                health.need = Need::Later;
+                None
+            }
+            Course::Recode(_) => {
+                health.need = Need::Recode;
+                None
+            }
+            Course::GiveUp(codec) => {
+                health.need = Need::Later;
+                Some(codec)
+            }
+        };
+        let side = self.side(&self.nodes[me].peer);
+        let ring = Ring { table: &table, liveness: &self.heard[side], now: self.now };
         let input = Input::Examined {
             object,
             need: health.need,
@@ -129,7 +148,10 @@ impl World {
         let outputs = self.nodes[me].queue.handle(input, self.now);
         self.carry(me, outputs);
         self.acknowledge(object, signed.len());
-        self.bring_home(me, &subject, &table);
+        match is_given_up {
+            Some(codec) => self.yield_to(me, object, codec),
+            None => self.bring_home(me, &subject, &table),
+        }
     }
 
     /// Strays go where they belong, what is kept for others to them; and what is needless goes.
@@ -230,7 +252,7 @@ impl World {
         }
     }
 
-    fn let_go(&mut self, me: usize, object: ObjectId, index: u8) {
+    pub(super) fn let_go(&mut self, me: usize, object: ObjectId, index: u8) {
         self.nodes[me].copies.remove(&(object, index));
         self.judge("a copy was freed");
     }
@@ -279,9 +301,16 @@ impl World {
         let side = self.side(&self.nodes[me].peer);
         let ring = Ring { table: &table, liveness: &self.heard[side], now: self.now };
         let health = subject.health(ring);
+        match self.course(me, &subject, health) {
+            (Course::Recode(codec), right) => return self.recode(me, &subject, codec, right),
+            (Course::Leave | Course::GiveUp(_), _) => return Input::Mended { object, bytes },
+            (Course::Care, _) => {}
+        }
         if health.need < Need::Repair {
             return Input::Mended { object, bytes };
         }
+        let side = self.side(&self.nodes[me].peer);
+        let ring = Ring { table: &table, liveness: &self.heard[side], now: self.now };
         let docket = &self.nodes[me].docket;
         let now = self.now;
         let may_take = |peer: &PeerId| docket.repute(peer).is_trusted(now);
@@ -293,23 +322,27 @@ impl World {
                 return Input::Failed { object, failure: Why::Stuck(stuck), bytes };
             }
         };
-        self.carry_out_plan(me, &plan, codec.k())
+        let done = self.carry_out_plan(me, &plan, object);
+        self.seen.mended += u64::from(matches!(done, Input::Mended { .. }));
+        done
     }
 
-    fn carry_out_plan(&mut self, me: usize, plan: &RepairPlan, k: usize) -> Input {
+    /// Carries out a plan that reads shards of the coding `from`.
+    pub(super) fn carry_out_plan(&mut self, me: usize, plan: &RepairPlan, from: ObjectId) -> Input {
         let (object, bytes) = (plan.object, plan.bytes());
+        let k = self.manifests[&from].codec().k();
         let mut read = Indices::default();
         for source in plan.read.iter().chain(&plan.spare) {
             if read.len() >= k || read.contains(source.index) {
                 continue;
             }
-            match self.ask(me, source.holder, Message::Get { object, index: source.index }) {
+            match self.ask(me, source.holder, Message::Get { object: from, index: source.index }) {
                 Some(Answer::Bytes { right: true }) => read.insert(source.index),
                 // I4: what is read is held against the manifest, and what is wrong is evidence.
                 Some(Answer::Bytes { right: false }) => {
-                    self.found(me, suspect(object, *source), Finding::Wrong)
+                    self.found(me, suspect(from, *source), Finding::Wrong)
                 }
-                Some(Answer::Refused) => self.found(me, suspect(object, *source), Finding::Denied),
+                Some(Answer::Refused) => self.found(me, suspect(from, *source), Finding::Denied),
                 _ => {}
             }
         }
@@ -334,7 +367,6 @@ impl World {
         if placed < plan.make.len() + plan.adopt.len() {
             return Input::Failed { object, failure: Why::Unplaced, bytes };
         }
-        self.seen.mended += 1;
         Input::Mended { object, bytes }
     }
 

@@ -65,11 +65,14 @@ seen!(
     disagreed,
     found_lost,
     slandered,
-    moved
+    moved,
+    recoded,
+    yielded
 );
 
 pub(super) struct Object {
     pub(super) id: ObjectId,
+    pub(super) bytes: Vec<u8>,
     pub(super) acknowledged: bool,
     pub(super) removed: Option<(Timestamp, Removing)>,
 }
@@ -85,6 +88,7 @@ pub(super) struct World {
     pub(super) retired: BTreeSet<PeerId>,
     pub(super) tables: Vec<Arc<Table>>,
     pub(super) standings: Vec<Arc<Standing>>,
+    /// By the name of the coding.
     pub(super) manifests: BTreeMap<ObjectId, Arc<Manifest>>,
     pub(super) objects: Vec<Object>,
     /// The placement records: advice, and sometimes lost.

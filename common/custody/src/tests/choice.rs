@@ -78,15 +78,18 @@ fn nothing_is_coded_anew_for_a_change_that_does_not_last() {
     let (wide, narrow) = (Class { k: 5, n: 10 }, Class { k: 3, n: 6 });
     let mut recoding = Recoding::new(narrow, START);
     let have = codec(3, 6);
-    assert_eq!(recoding.verdict(have, hours(1_000)), Recode::Not);
+    assert_eq!(recoding.verdict(have, RECODE_AFTER, hours(1_000)), Recode::Not);
     recoding.observe(wide, hours(10));
     let from = hours(10).after(RECODE_AFTER);
-    assert_eq!(recoding.verdict(have, hours(11)), Recode::Later { class: wide, from });
+    assert_eq!(recoding.verdict(have, RECODE_AFTER, hours(11)), Recode::Later { class: wide, from });
     recoding.observe(narrow, hours(12));
     recoding.observe(wide, hours(13));
-    assert_eq!(recoding.verdict(have, from), Recode::Later { class: wide, from: from.after(3 * HOUR) });
-    assert_eq!(recoding.verdict(have, from.after(3 * HOUR)), Recode::Now { class: wide });
-    assert_eq!(recoding.verdict(codec(5, 10), from.after(3 * HOUR)), Recode::Not);
+    assert_eq!(
+        recoding.verdict(have, RECODE_AFTER, from),
+        Recode::Later { class: wide, from: from.after(3 * HOUR) }
+    );
+    assert_eq!(recoding.verdict(have, RECODE_AFTER, from.after(3 * HOUR)), Recode::Now { class: wide });
+    assert_eq!(recoding.verdict(codec(5, 10), RECODE_AFTER, from.after(3 * HOUR)), Recode::Not);
     assert!(RECODE_AFTER > PATIENCE_WIDE + Duration::from_hours(1));
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn manifest(codec: Codec) -> Manifest {
 pub(crate) fn receipt(manifest: &Manifest, shard: Assignment, life: Incarnation, time: Timestamp) -> Receipt {
     let hash = manifest.shard(shard.index).unwrap();
     Receipt {
-        held: Held::Shard { object: manifest.object(), index: shard.index, hash },
+        held: Held::Shard { object: manifest.coding(), index: shard.index, hash },
         promise: Promise::Keeps,
         holder: shard.holder,
         incarnation: life,
