@@ -223,7 +223,7 @@ impl Safety {
         let mut custody = ObjectCustody::new(manifest);
         let mut statement =
             connection.prepare_cached("SELECT signed FROM shard_receipts WHERE object = ?1")?;
-        let rows = statement.query_map([manifest.object().as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+        let rows = statement.query_map([manifest.coding().as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
         let mut state = self.state();
         for bytes in rows {
             // Verified before it was kept; doing so again for every look at a file's progress cost 9 CPU s/GB of it.

@@ -18,7 +18,7 @@ use cosmic_common::{
     protocol::Protocol,
     time::Timestamp,
 };
-use cosmic_custody::{Leases, Liveness, Queue, message::care::PROTOCOL, message::refusal::Refusal};
+use cosmic_custody::{Leases, Liveness, Queue, Recoding, message::care::PROTOCOL, message::refusal::Refusal};
 use cosmic_ring::State;
 use cosmic_runtime::tasks::Group;
 use tokio::sync::Notify;
@@ -32,10 +32,13 @@ use crate::{
 };
 
 mod ask;
+mod census;
+mod codings;
 mod config;
 mod handoff;
 mod mend;
 mod metrics;
+mod recode;
 mod repair;
 mod serve;
 mod status;
@@ -43,7 +46,10 @@ mod survey;
 mod walk;
 mod watch;
 
+use census::Census;
+
 pub(crate) use ask::{ask_peer, unexpected};
+pub(crate) use codings::Answers;
 pub use config::Config;
 pub use metrics::Metrics;
 pub use repair::Throttle;
@@ -97,6 +103,9 @@ struct Inner {
     liveness: Mutex<Liveness>,
     queue: Mutex<Queue>,
     leases: Mutex<Leases>,
+    /// Since when the ring has the class it has.
+    recoding: Mutex<Recoding>,
+    census: Mutex<Census>,
     /// Told whenever somebody is heard: what is kept for him can go home.
     arrivals: Notify,
     throttle: Mutex<Throttle>,
@@ -125,6 +134,7 @@ impl Care {
     ) -> Result<Self, cosmic_net::Error> {
         let now = context.clock.now();
         let throttle = Throttle::of(config);
+        let class = shards.holders().borrow().table().class();
         let care = Self(Arc::new(Inner {
             context: Arc::clone(context),
             shards,
@@ -134,6 +144,8 @@ impl Care {
             liveness: Mutex::new(Liveness::new(config.patience())),
             queue: Mutex::new(Queue::new(context.peer, config.settings(), now)),
             leases: Mutex::default(),
+            census: Mutex::default(),
+            recoding: Mutex::new(codings::remembered(&context.store, class, now)),
             arrivals: Notify::new(),
             throttle: Mutex::new(throttle),
             config: config.clone(),
@@ -170,6 +182,11 @@ impl Care {
     #[must_use]
     pub fn deletion(&self) -> &Deletion {
         &self.0.deletion
+    }
+
+    /// How objects are read.
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.0.objects
     }
 
     /// What is known of the honesty of others.
@@ -246,6 +263,7 @@ impl Care {
     }
 
     /// Those who keep the placement record of `object`.
+    /// Whatever its coding is called: all belong to one partition.
     fn keepers(&self, object: &ObjectId) -> Vec<PeerId> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let table = holders.table();

@@ -154,7 +154,7 @@ enum Error {
     #[error(transparent)]
     Ring(#[from] cosmic_ring::Error),
     #[error(
-        "without this supernode objects are coded {after} instead of {before}, and shards that find no place would stay here; bring another supernode in first, or say --even-so"
+        "without this supernode objects are coded {after} instead of {before}: it is empty only when they have been coded anew, days from now; bring another supernode in first, or say --even-so"
     )]
     TooFew { before: String, after: String },
     #[error("this moves some {bytes} bytes, which takes {seconds} s at least; to do it, say --yes")]

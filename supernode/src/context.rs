@@ -4,8 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use cosmic_common::id::{Hash, Incarnation, LogId, PeerId, SpaceId};
 use cosmic_custody::{Held, Promise, Quota, Receipt};
+use cosmic_erasure::Codec;
 use cosmic_identity::key::SecretKey;
 use cosmic_net::Handle;
+use cosmic_ring::Class;
 use cosmic_runtime::{clock::Clock, health::Health, tasks::Tasks};
 use cosmic_store::Store;
 use tokio::sync::watch;
@@ -76,6 +78,13 @@ impl Context {
     #[must_use]
     pub fn ring_view(&self) -> Arc<RingView> {
         Arc::clone(&self.ring.borrow())
+    }
+
+    /// The classes an object may lie in: those that the network has, and has had.
+    #[must_use]
+    pub fn codecs(&self) -> Vec<Codec> {
+        let classes = Class::all(&self.ring_view().members.config().classes);
+        classes.into_iter().filter_map(|class| Codec::new(class.k, class.n).ok()).collect()
     }
 
     /// A signed receipt for something that is durable now.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use cosmic_common::id::{Hash, ObjectId, PeerId, SpaceId};
-use cosmic_custody::{Assignment, Duty, Sources, Standing, assign, codec};
+use cosmic_custody::{Assignment, Duty, Sources, Standing, assign};
 use cosmic_erasure::Codec;
 use cosmic_ring::Table;
 use tokio::sync::watch;
@@ -95,10 +95,15 @@ impl Holders {
     }
 
     /// Who shall keep the shards of `object` if it is coded now: those who are not `distrusted`, where there are enough of
-    /// them. None while nobody is in the ring.
+    /// them. None while nobody is in the ring. It is coded in the class of the ring unless another codec is given.
     #[must_use]
-    pub fn plan(&self, object: &ObjectId, distrusted: &BTreeSet<PeerId>) -> Option<Plan> {
-        let codec = codec(&self.table).ok()?;
+    pub fn plan(
+        &self,
+        object: &ObjectId,
+        codec: Option<Codec>,
+        distrusted: &BTreeSet<PeerId>,
+    ) -> Option<Plan> {
+        let codec = codec.or_else(|| cosmic_custody::codec(&self.table).ok())?;
         let mut walk = self.table.holders(object, self.table.len());
         walk.sort_by_key(|peer| distrusted.contains(peer));
         let shards = assign(&walk, codec);

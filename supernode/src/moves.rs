@@ -8,6 +8,7 @@
 //! Whoever has the old copy moves it; new holders and replicas wait for it. Reads find it here until it goes.
 
 mod asking;
+mod codings;
 mod config;
 mod metrics;
 mod round;

@@ -20,7 +20,7 @@ use cosmic_custody::{
     },
     receipt::Receipt,
 };
-use cosmic_erasure::{Codec, Coder, Manifest};
+use cosmic_erasure::{Codec, Coder, Manifest, coded_anew};
 use cosmic_runtime::{clock::Clock, config::Mistakes, tasks::Group};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
@@ -191,6 +191,14 @@ impl Objects {
         let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
         let planned: Vec<PeerId> = plan.shards.iter().map(|shard| shard.holder).collect();
         let mut found = self.which(object, planned.clone()).await;
+        // One that is being coded anew lies in two codings, and the old one is promised no more when it may go.
+        let anew = coded_anew(&object, plan.codec);
+        if !self.is_safe(&found) && codec_of(&found).is_some_and(|codec| codec != plan.codec) {
+            let other = self.which(anew, planned.clone()).await;
+            if self.is_safe(&other) {
+                return Ok(other);
+            }
+        }
         let others = holders.standing().members().filter(|peer| !planned.contains(peer));
         let others: Vec<PeerId> = others.copied().collect();
         if others.is_empty() || self.is_safe(&found) {
@@ -209,12 +217,12 @@ impl Objects {
     async fn which(&self, object: ObjectId, holders: Vec<PeerId>) -> Whereabouts {
         let shards = &self.0.shards;
         let mut asked: FuturesUnordered<_> =
-            holders.into_iter().map(|holder| shards.which(holder, object)).collect();
+            holders.into_iter().map(|holder| shards.which_of(holder, object)).collect();
         let mut by_manifest: HashMap<Vec<u8>, Vec<Vec<u8>>> = HashMap::new();
         let listening = async {
             while let Some(answer) = asked.next().await {
                 if let Ok(kept) = answer
-                    && Manifest::from_bytes(&kept.manifest).is_ok_and(|manifest| manifest.object() == object)
+                    && Manifest::from_bytes(&kept.manifest).is_ok_and(|manifest| is_meant(&manifest, &object))
                 {
                     by_manifest.entry(kept.manifest).or_default().extend(kept.receipts);
                 }
@@ -283,6 +291,15 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.metrics.objects_in_flight.dec();
     }
+}
+
+/// Whether a manifest is that of `object`: of this very coding, or of any if it is the object's id.
+fn is_meant(manifest: &Manifest, object: &ObjectId) -> bool {
+    manifest.object() == *object || manifest.coding() == *object
+}
+
+fn codec_of(whereabouts: &Whereabouts) -> Option<Codec> {
+    Manifest::from_bytes(&whereabouts.manifest).ok().map(|manifest| manifest.codec())
 }
 
 /// Counts a signed receipt, if it is one and speaks of this object.

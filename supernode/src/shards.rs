@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use cosmic_common::id::{ObjectId, PeerId, SpaceId};
+use cosmic_common::{
+    id::{ObjectId, PeerId, SpaceId},
+    record::Record as _,
+};
 use cosmic_custody::{
     Placement,
     message::{
@@ -20,7 +23,7 @@ use cosmic_custody::{
         shard::{Indices, ShardAnswer, ShardRequest},
     },
 };
-use cosmic_erasure::Manifest;
+use cosmic_erasure::{Codec, Manifest};
 
 use crate::{
     cold::{self, Cold},
@@ -244,8 +247,14 @@ impl Shards {
     /// Who shall keep the shards of `object` if it is coded now. None while nobody is in the ring.
     #[must_use]
     pub fn plan(&self, object: &ObjectId) -> Option<Plan> {
+        self.plan_in(object, None)
+    }
+
+    /// The same in this codec; in that of the ring if none is given.
+    #[must_use]
+    pub fn plan_in(&self, object: &ObjectId, codec: Option<Codec>) -> Option<Plan> {
         let distrusted = self.0.distrusted.read().unwrap_or_else(PoisonError::into_inner);
-        self.0.holders.borrow().plan(object, &distrusted)
+        self.0.holders.borrow().plan(object, codec, &distrusted)
     }
 
     /// Lets a holder keep a shard; its signed receipt.
@@ -268,13 +277,25 @@ impl Shards {
         }
     }
 
-    /// The shard `index` of `object` as `holder` has it.
+    /// The shard `index` of a coding as `holder` has it.
     ///
     /// # Errors
     /// [`Error`] if it has none or cannot be asked.
-    pub async fn take(&self, holder: PeerId, object: ObjectId, index: u8) -> Result<Found, Error> {
+    pub async fn take(&self, holder: PeerId, coding: ObjectId, index: u8) -> Result<Found, Error> {
+        let found = self.take_of(holder, coding, index).await?;
+        if is_another(&found.manifest, &coding) {
+            return Err(Error::NotHere { object: coding, index });
+        }
+        Ok(found)
+    }
+
+    /// The shard `index` of `object` as `holder` has it: of the coding with this very name, or else of another one.
+    ///
+    /// # Errors
+    /// [`Error`] if it has none or cannot be asked.
+    pub async fn take_of(&self, holder: PeerId, object: ObjectId, index: u8) -> Result<Found, Error> {
         if holder == self.0.me {
-            return self.0.keeper.shard(object, index).await;
+            return self.0.keeper.shard(self.0.keeper.coding_of(object)?, index).await;
         }
         match self.0.pool.ask(holder, &ShardRequest::Get { object, index }, None).await? {
             (ShardAnswer::Follows { manifest, .. }, Some(bytes)) => Ok(Found { manifest, bytes }),
@@ -282,13 +303,22 @@ impl Shards {
         }
     }
 
-    /// What `holder` keeps of `object`.
+    /// What `holder` keeps of a coding.
     ///
     /// # Errors
     /// [`Error`] if it cannot be asked.
-    pub async fn which(&self, holder: PeerId, object: ObjectId) -> Result<Kept, Error> {
+    pub async fn which(&self, holder: PeerId, coding: ObjectId) -> Result<Kept, Error> {
+        let kept = self.which_of(holder, coding).await?;
+        Ok(if is_another(&kept.manifest, &coding) { Kept::default() } else { kept })
+    }
+
+    /// What `holder` keeps of `object`: of the coding with this very name, or else of another one.
+    ///
+    /// # Errors
+    /// [`Error`] if it cannot be asked.
+    pub async fn which_of(&self, holder: PeerId, object: ObjectId) -> Result<Kept, Error> {
         if holder == self.0.me {
-            return self.0.keeper.which(&object);
+            return self.0.keeper.which_of(object);
         }
         match self.0.pool.ask(holder, &ShardRequest::Which { object }, None).await? {
             (ShardAnswer::Held { manifest, indices, receipts }, _) => {
@@ -325,6 +355,11 @@ impl Shards {
             (answer, _) => Err(unexpected(keeper, answer)),
         }
     }
+}
+
+/// Whether a manifest is that of another coding.
+fn is_another(manifest: &[u8], coding: &ObjectId) -> bool {
+    Manifest::from_bytes(manifest).is_ok_and(|manifest| manifest.coding() != *coding)
 }
 
 fn unexpected(holder: PeerId, answer: ShardAnswer) -> Error {

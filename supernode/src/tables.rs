@@ -15,6 +15,7 @@ use cosmic_common::{
     time::Timestamp,
 };
 use cosmic_custody::{Doom, Placement, Quota, Release, Tail, Usage};
+use cosmic_erasure::codings;
 use cosmic_log::open::Open;
 use cosmic_store::{Batch, Error, Schema, Span, Store, Table};
 use minicbor::{Decode, Encode};
@@ -212,6 +213,8 @@ pub enum Fact {
     Walk = 1,
     /// How far the scrub is ([`crate::scrub::Progress`]).
     Scrub = 2,
+    /// The class of the ring, k and n, and since when it is, 8 bytes.
+    Class = 3,
     /// That logs kept by a version without packs have their tails.
     Tails = 16,
     /// That the claims of entries kept by a version without deletion are known.
@@ -292,6 +295,13 @@ pub fn schema() -> Schema {
         .table(&DOOMS)
         .table(&DELETIONS)
         .table(&LEASES)
+}
+
+/// The shards of all codings of an object, whichever of their names is given.
+#[must_use]
+pub fn shards_of(object: &ObjectId) -> Span<(ObjectId, u8)> {
+    let codings = codings(object);
+    Span::range((*codings.start(), u8::MIN)..=(*codings.end(), u8::MAX))
 }
 
 /// What a space has used so far.

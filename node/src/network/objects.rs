@@ -116,6 +116,8 @@ pub(super) async fn check(node: &Node, whereabouts: Whereabouts, bytes: Vec<u8>)
     let recomputed = tokio::task::spawn_blocking(move || Coder::new(codec)?.manifest(&bytes))
         .await
         .map_err(|_error| Error::Protocol("the check was interrupted"))??;
+    // An object that was coded anew, in another class than at first, has the same shards as any of that class.
+    let recomputed = if claimed.is_anew() { recomputed.anew() } else { recomputed };
     if recomputed.to_bytes() != whereabouts.manifest {
         return Err(Error::WrongManifest);
     }

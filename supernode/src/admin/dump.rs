@@ -161,7 +161,7 @@ fn manifest(object: &ObjectId, bytes: &[u8]) -> Value {
     match Manifest::from_bytes(bytes) {
         Ok(manifest) => json!({
             "table": "manifests", "object": object, "bytes": manifest.length(), "codec": manifest.codec().to_string(),
-            "shards": manifest.shards(),
+            "coded_anew_from": manifest.is_anew().then(|| manifest.object()), "shards": manifest.shards(),
         }),
         Err(_error) => json!({ "table": "manifests", "object": object, "readable": false }),
     }

@@ -41,6 +41,7 @@ pub(super) async fn status(door: &Door) -> Value {
             "digest": ring.table.digest(),
             "class": format!("{} of {}", class.k, class.n),
         },
+        "recoding": door.care.classes(),
         "connections": context.net.connected().await.map(|peers| peers.len()).unwrap_or_default(),
         "sessions": context.sessions.len(),
         "spaces": totals.spaces,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cosmic_custody::{
-    Patience, audit::rota::AUDIT_EVERY, repair::budget::Allowance, repair::queue::Settings,
+    Patience, audit::rota::AUDIT_EVERY, choice::RECODE_AFTER, repair::budget::Allowance,
+    repair::queue::Settings,
 };
 use cosmic_runtime::config::Mistakes;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct Config {
     pub ping_every_secs: u64,
     /// How often all that is kept here is compared with the other holders, when nothing else is a reason to.
     pub walk_every_secs: u64,
+    /// How long the ring has had another class before what lies in the old one is coded anew.
+    pub recode_after_secs: u64,
     /// How often every other supernode is asked by one of all the others to prove that it has a shard.
     pub audit_every_secs: u64,
     /// Bytes this supernode can send in a second; repairs take their shares of it.
@@ -45,6 +48,7 @@ impl Default for Config {
             ping_every_secs: 60,
             // 32 bytes for each object and holder: at a million objects of 6 holders 9 kB/s.
             walk_every_secs: 6 * 60 * 60,
+            recode_after_secs: RECODE_AFTER.as_secs(),
             audit_every_secs: AUDIT_EVERY.as_secs(),
             uplink_bytes_per_sec: allowance.uplink.unwrap_or(u64::MAX),
             share_permille: allowance.share,
@@ -103,6 +107,10 @@ impl Config {
 
     pub(crate) const fn audit_every(&self) -> Duration {
         Duration::from_secs(self.audit_every_secs)
+    }
+
+    pub(super) const fn recode_after(&self) -> Duration {
+        Duration::from_secs(self.recode_after_secs)
     }
 
     pub(super) const fn walk_every(&self) -> Duration {

@@ -8,8 +8,8 @@ use cosmic_common::{
     record::Record as _,
 };
 use cosmic_custody::{
-    Assignment, Held, HeldCopy, Means, Need, ObjectCustody, Placement, Promise, Receipt, RepairPlan, Ring,
-    Standing, Stuck, Subject, Suspect, assign,
+    Assignment, Course, Held, HeldCopy, Means, Need, ObjectCustody, Placement, Promise, Receipt, RepairPlan,
+    Ring, Standing, Stuck, Subject, Suspect, assign,
     message::care::{CareAnswer, CareRequest},
     placement_record, plan_repair,
     repair::queue::Failure,
@@ -31,20 +31,20 @@ pub(super) struct Undone {
 }
 
 impl Undone {
-    const fn nothing(failure: Failure) -> Self {
+    pub(super) const fn nothing(failure: Failure) -> Self {
         Self { failure, bytes: 0 }
     }
 }
 
 /// The object, and what its holders signed.
-struct Patient {
-    space: SpaceId,
-    manifest: Manifest,
+pub(super) struct Patient {
+    pub(super) space: SpaceId,
+    pub(super) manifest: Manifest,
     manifest_bytes: Vec<u8>,
-    holders: Arc<Holders>,
-    standing: Standing,
-    custody: ObjectCustody,
-    copies: Vec<HeldCopy>,
+    pub(super) holders: Arc<Holders>,
+    pub(super) standing: Standing,
+    pub(super) custody: ObjectCustody,
+    pub(super) copies: Vec<HeldCopy>,
     /// The record before, and who of it did not answer.
     record: Option<Placement>,
     answered: BTreeSet<PeerId>,
@@ -55,7 +55,7 @@ impl Patient {
     fn count(&mut self, holder: PeerId, bytes: &[u8]) -> Option<HeldCopy> {
         let receipt = Receipt::open(bytes).ok().filter(|receipt| receipt.holder == holder)?;
         let Held::Shard { object, index, hash } = receipt.held else { return None };
-        if object != self.manifest.object() || self.manifest.shard(index) != Some(hash) {
+        if object != self.manifest.coding() || self.manifest.shard(index) != Some(hash) {
             return None;
         }
         // Whoever retired does not count for a level, and can be read from all the same.
@@ -65,9 +65,14 @@ impl Patient {
 }
 
 impl Care {
-    /// Mends `object`; the bytes that were moved.
+    /// Mends `object`, or codes it anew; the bytes that were moved.
     pub(super) async fn mend(&self, object: ObjectId) -> Result<u64, Undone> {
         let mut patient = self.patient(object).await.map_err(|error| local(&error))?;
+        match self.decide(&patient).await.map_err(|error| local(&error))? {
+            (Course::Care, _) => {}
+            (Course::Leave | Course::GiveUp(_), _) => return Ok(0),
+            (Course::Recode(codec), right) => return self.code_anew(&patient, codec, right).await,
+        }
         let Some(plan) = self.plan(&patient).map_err(Undone::nothing)? else { return Ok(0) };
         let adopted = self.adopt(&mut patient, &plan).await;
         let mut bytes = 0;
@@ -85,21 +90,26 @@ impl Care {
         if all { Ok(bytes.max(1)) } else { Err(Undone { failure: Failure::Unplaced, bytes }) }
     }
 
-    /// Asks everybody.
+    /// The coding that lies here, as everybody says that it is.
     async fn patient(&self, object: ObjectId) -> Result<Patient, Error> {
-        let shards = &self.0.shards;
-        let keeper = shards.keeper();
+        let keeper = self.0.shards.keeper();
         let missing = shards::Error::NotHere { object, index: 0 };
         let (Some(space), Some(bytes)) = (keeper.space_of(&object)?, keeper.manifest(&object)?) else {
             return Err(missing.into());
         };
         let Ok(manifest) = Manifest::from_bytes(&bytes) else { return Err(missing.into()) };
+        self.asked(space, manifest).await
+    }
+
+    /// Asks everybody.
+    pub(super) async fn asked(&self, space: SpaceId, manifest: Manifest) -> Result<Patient, Error> {
+        let (shards, object) = (&self.0.shards, manifest.coding());
         let holders = Arc::clone(&shards.holders().borrow());
         let mut patient = Patient {
             space,
             custody: ObjectCustody::new(&manifest),
+            manifest_bytes: manifest.to_bytes(),
             manifest,
-            manifest_bytes: bytes.into(),
             standing: holders.standing().clone(),
             holders,
             copies: Vec::new(),
@@ -143,7 +153,7 @@ impl Care {
 
     /// Of those who do not answer it is believed that they have what the record says, or else the table.
     fn believe(&self, patient: &mut Patient) {
-        let (object, codec) = (patient.manifest.object(), patient.manifest.codec());
+        let (object, codec) = (patient.manifest.coding(), patient.manifest.codec());
         let planned = assign(&patient.holders.table().holders(&object, codec.n()), codec);
         let recorded = patient.record.iter().flat_map(|record| &record.holders);
         let recorded = recorded.map(|(index, holding)| Assignment { index: *index, holder: holding.peer });
@@ -168,9 +178,7 @@ impl Care {
             return Ok(None);
         }
         let audits = &self.0.audits;
-        let may_take = |peer: &PeerId| {
-            patient.holders.contains(peer) && !shards.is_away(peer) && audits.is_trusted(peer)
-        };
+        let may_take = |peer: &PeerId| self.may_take(patient, peer);
         // Who lost a shard of this object gets none again while there is somebody else.
         let has_lost = |peer: &PeerId| {
             let suspect = |index| Suspect { holder: *peer, object: subject.object, index };
@@ -188,8 +196,13 @@ impl Care {
         planned.map(Some).map_err(Failure::Stuck)
     }
 
+    /// Whether a member may be given a shard.
+    pub(super) fn may_take(&self, patient: &Patient, peer: &PeerId) -> bool {
+        patient.holders.contains(peer) && !self.0.shards.is_away(peer) && self.0.audits.is_trusted(peer)
+    }
+
     /// Lets keepers take over what they kept for others; how many did.
-    async fn adopt(&self, patient: &mut Patient, plan: &RepairPlan) -> usize {
+    pub(super) async fn adopt(&self, patient: &mut Patient, plan: &RepairPlan) -> usize {
         let mut adopted = 0;
         for Assignment { index, holder } in &plan.adopt {
             match self.keep_as_own(*holder, plan.object, *index).await {
@@ -214,7 +227,7 @@ impl Care {
     }
 
     /// k right shards, the spare ones asked where others fail.
-    async fn read(
+    pub(super) async fn read(
         &self,
         patient: &Patient,
         plan: &RepairPlan,
@@ -250,7 +263,7 @@ impl Care {
 
     async fn take(&self, patient: &Patient, shard: Assignment) -> (Assignment, Option<Vec<u8>>) {
         let Assignment { index, holder } = shard;
-        let object = patient.manifest.object();
+        let object = patient.manifest.coding();
         match self.0.shards.take(holder, object, index).await {
             Ok(found) if patient.manifest.check_shard(index, &found.bytes).is_ok() => {
                 (shard, Some(found.bytes))
@@ -297,7 +310,7 @@ impl Care {
     }
 
     /// Gives the new shards to their holders; those who signed.
-    async fn place(
+    pub(super) async fn place(
         &self,
         patient: &mut Patient,
         made: Vec<(Assignment, Vec<u8>)>,
@@ -320,7 +333,7 @@ impl Care {
                     }
                     self.0
                         .audits
-                        .restored(Suspect { holder, object: patient.manifest.object(), index })
+                        .restored(Suspect { holder, object: patient.manifest.coding(), index })
                         .await;
                     placed.push(shard);
                 }
@@ -337,7 +350,7 @@ impl Care {
     }
 
     /// Tells the keepers of the placement record who has what now. Whoever is silent keeps its place where nobody else is.
-    async fn record(&self, patient: &Patient, placed: &[Assignment]) {
+    pub(super) async fn record(&self, patient: &Patient, placed: &[Assignment]) {
         let (ring, now) = (patient.holders.digest(), self.now());
         let mut record = placement_record(placed, &patient.custody, &patient.standing, ring, now);
         let silent = patient.record.iter().flat_map(|record| &record.holders);
@@ -358,7 +371,7 @@ impl Care {
     }
 }
 
-fn local(error: &Error) -> Undone {
+pub(super) fn local(error: &Error) -> Undone {
     let reason = cosmic_runtime::exit::sentence(error);
     tracing::warn!(reason, "a repair could not begin");
     Undone::nothing(Failure::Local)

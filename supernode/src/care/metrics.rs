@@ -8,6 +8,8 @@ use prometheus_client::{
 };
 use serde::Serialize;
 
+use super::census::OfClass;
+
 /// Why an object waits, as a label and as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -101,6 +103,11 @@ pub struct Metrics {
     pub(super) repairs_failed: Counter,
     pub(super) bytes_read: Counter,
     pub(super) bytes_rebuilt: Counter,
+    pub(super) objects_recoded: Counter,
+    pub(super) bytes_recoded: Counter,
+    pub(super) objects: Family<OfClass, Gauge>,
+    pub(super) to_recode: Gauge,
+    pub(super) to_recode_bytes: Gauge,
     pub(super) owners_awaited: Gauge,
     pub(super) shards_handed_over: Counter,
 }
@@ -119,18 +126,39 @@ impl Metrics {
             );
             room.register("looked_at_ms", "When all members were asked last, unix time", m.looked_at_ms);
             room.register("walks", "Walks over everything kept here that came to their end", m.walks);
-            room.register("queued", "Objects in danger that this supernode knows of", m.queued);
+            room.register(
+                "queued",
+                "Objects in danger, or to be coded anew, that this supernode knows of",
+                m.queued,
+            );
             room.register("queued_bytes", "Bytes that their repair will move", m.queued_bytes);
             room.register(
                 "margin_least",
                 "Shards the most endangered object can still lose; below 0 it cannot be read now",
                 m.margin_least,
             );
-            room.register("waiting", "Objects in danger by what they wait for", m.waiting);
+            room.register(
+                "waiting",
+                "Objects in danger, or to be coded anew, by what they wait for",
+                m.waiting,
+            );
             room.register("objects_mended", "Objects mended by this supernode", m.objects_mended);
             room.register("repairs_failed", "Repairs that did not succeed", m.repairs_failed);
             room.register("bytes_read", "Bytes read from others for repairs", m.bytes_read);
             room.register("bytes_rebuilt", "Bytes of shards made again and placed", m.bytes_rebuilt);
+            room.register(
+                "objects_recoded",
+                "Objects coded anew by this supernode in the class of the ring",
+                m.objects_recoded,
+            );
+            room.register("objects", "Objects of which something is kept here, by class", m.objects);
+            room.register(
+                "to_recode",
+                "Those of them that lie in another class than the ring's",
+                m.to_recode,
+            );
+            room.register("to_recode_bytes", "Bytes of their shards here", m.to_recode_bytes);
+            room.register("bytes_recoded", "Bytes read and placed to code objects anew", m.bytes_recoded);
             room.register("owners_awaited", "Holders for whom shards are kept here", m.owners_awaited);
             room.register(
                 "shards_handed_over",

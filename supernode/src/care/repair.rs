@@ -164,9 +164,10 @@ impl Care {
 
     /// Whether the replicas of the space say that the object is being removed; if they do not answer, it is not.
     async fn is_removing(&self, object: ObjectId) -> bool {
-        match self.0.shards.keeper().space_of(&object) {
-            Ok(Some(space)) => self.0.deletion.is_removing(space, object).await,
-            Ok(None) | Err(_) => false,
+        let keeper = self.0.shards.keeper();
+        match (keeper.space_of(&object), keeper.object_of(object)) {
+            (Ok(Some(space)), Ok(object)) => self.0.deletion.is_removing(space, object).await,
+            (Ok(None) | Err(_), _) | (_, Err(_)) => false,
         }
     }
 
@@ -182,6 +183,11 @@ impl Care {
                     tracing::info!(object = %object.short(), bytes, panic, "an object was mended");
                 }
                 self.tell(Input::Mended { object, bytes });
+                // What was coded anew is given up in its old class as soon as that may be.
+                if let Err(error) = self.compare(vec![object], super::survey::Whom::Everyone).await {
+                    let reason = cosmic_runtime::exit::sentence(&error);
+                    tracing::debug!(reason, "what was mended could not be looked at");
+                }
             }
             Err(undone) => {
                 self.0.metrics.repairs_failed.inc();

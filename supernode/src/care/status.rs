@@ -34,6 +34,7 @@ impl Care {
                 if items.len() < ITEMS_TOLD {
                     items.push(json!({
                         "object": object,
+                        "recode": danger.calm,
                         "margin": danger.margin,
                         "zones": danger.zones,
                         "since": danger.since.unix_ms(),
@@ -59,6 +60,7 @@ impl Care {
             "repairs_failed": metrics.repairs_failed.get(),
             "bytes_read": metrics.bytes_read.get(),
             "bytes_rebuilt": metrics.bytes_rebuilt.get(),
+            "recoding": self.classes(),
             "walks": metrics.walks.get(),
             "owners_awaited": metrics.owners_awaited.get(),
             "shards_handed_over": metrics.shards_handed_over.get(),
@@ -83,15 +85,20 @@ impl Care {
 
     /// Sets the gauges of the queue.
     pub(super) fn count(&self) {
+        self.count_classes();
         let (now, metrics) = (self.now(), &self.0.metrics);
         let mut counts: BTreeMap<Why, i64> = BTreeMap::new();
         {
             let queue = lock(&self.0.queue);
             metrics.queued.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
             metrics.queued_bytes.set(i64::try_from(queue.bytes()).unwrap_or(i64::MAX));
-            metrics
-                .margin_least
-                .set(queue.items().next().map_or(0, |(_object, danger)| danger.margin.into()));
+            metrics.margin_least.set(
+                queue
+                    .items()
+                    .next()
+                    .filter(|(_object, danger)| !danger.calm)
+                    .map_or(0, |(_object, danger)| danger.margin.into()),
+            );
             for (object, _danger) in queue.items().take(ITEMS_COUNTED) {
                 if let Some(waiting) = queue.why(object, now) {
                     *counts.entry(Why::of(waiting)).or_default() += 1;

@@ -10,16 +10,21 @@ use cosmic_common::{
     record::Record as _,
 };
 use cosmic_custody::{
-    Assignment, HandOff, Health, HeldCopy, Need, Ring, Subject, Target, assign,
+    Assignment, Course, HandOff, Health, HeldCopy, Need, Ring, Standing, Subject, Target, assign,
     handoff::Verdict,
-    message::care::{CareAnswer, CareRequest, Surveyed},
+    message::care::{CareAnswer, CareRequest, SURVEY_MAX, Surveyed},
     repair::queue::Input,
 };
-use cosmic_erasure::Manifest;
+use cosmic_erasure::{Codec, Manifest};
 use cosmic_ring::Table;
 use futures::{StreamExt as _, stream};
 
-use super::{ASKED_AT_ONCE, Care, Error, ask::unexpected, lock};
+use super::{
+    ASKED_AT_ONCE, Care, Error,
+    ask::unexpected,
+    codings::{Answers, Other, Which},
+    lock,
+};
 
 /// Proofs asked for again in one comparison; the rest is not believed until the next.
 const CONFIRMED_MAX: usize = 64;
@@ -31,6 +36,34 @@ pub(super) enum Whom {
     Holders,
     /// Every member that may answer.
     Everyone,
+}
+
+/// What is kept here of one object, and which other codings of it are asked for.
+struct Here {
+    manifest: Manifest,
+    own: Surveyed,
+    handed: Vec<HandOff>,
+    others: Vec<Other>,
+}
+
+/// What objects are looked at with.
+struct Scene<'a> {
+    ring: Ring<'a>,
+    standing: &'a Standing,
+    answers: &'a Answers,
+    first: &'a HashMap<ObjectId, Codec>,
+}
+
+/// What was found of one object.
+struct Looked {
+    object: ObjectId,
+    need: Need,
+    /// What the queue is told.
+    input: Input,
+    /// What is kept here of it and belongs elsewhere.
+    strays: Vec<(ObjectId, u8)>,
+    /// Whether it lies in the class of the ring as well, and the shards here may go.
+    is_given_up: bool,
 }
 
 impl Care {
@@ -46,74 +79,114 @@ impl Care {
 
     /// Asks for `objects`; those in danger are returned, or, if everyone was asked, told to the queue.
     pub(super) async fn compare(&self, objects: Vec<ObjectId>, whom: Whom) -> Result<Vec<ObjectId>, Error> {
-        let care = self.clone();
-        let reading = tokio::task::spawn_blocking(move || care.manifests(&objects));
-        let manifests = reading.await.map_err(|_gone| Error::Stopping)??;
+        let (care, all) = (self.clone(), objects.clone());
+        let reading = tokio::task::spawn_blocking(move || care.here(&objects, whom));
+        let here = reading.await.map_err(|_gone| Error::Stopping)??;
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let table = holders.table();
-        let answers = self.survey(self.questions(manifests.iter().map(|one| &one.0), table, whom)).await;
+        let answers = self.survey(self.questions(&here, table, whom)).await;
         if whom == Whom::Everyone {
-            let objects = manifests.iter().map(|(manifest, ..)| manifest.object());
-            self.confirm(objects, &answers).await;
+            self.confirm(here.iter().map(|one| one.manifest.coding()), &answers).await;
         }
-        let mut in_danger = Vec::new();
-        let mut told = Vec::new();
-        let mut strays = Vec::new();
+        // What is not here any more is nobody's business here.
+        let mut gone: BTreeSet<ObjectId> = all.into_iter().collect();
+        for one in &here {
+            gone.remove(&one.manifest.coding());
+        }
+        gone.into_iter().for_each(|object| self.tell(Input::Gone { object }));
+        let others: Vec<Other> = here.iter().flat_map(|one| &one.others).copied().collect();
+        let first = self.first_codecs(&others, &answers).await;
+        let mut looked = Vec::with_capacity(here.len());
         {
             let liveness = self.liveness();
             let ring = Ring { table, liveness: &liveness, now: self.now() };
-            for (manifest, own, handed) in manifests {
-                let object = manifest.object();
-                let mut copies = copies(self.me(), own);
-                let silent = |peer: &PeerId| !answers.contains_key(peer) && *peer != self.me();
-                for (peer, kept) in &answers {
-                    copies.extend(kept.get(&object).into_iter().flat_map(|kept| self::copies(*peer, *kept)));
+            let scene = Scene { ring, standing: holders.standing(), answers: &answers, first: &first };
+            looked.extend(here.iter().map(|one| self.look(one, &scene)));
+        }
+        let mut in_danger = Vec::new();
+        let mut strays = Vec::new();
+        for one in looked {
+            strays.extend(one.strays);
+            if one.need >= Need::Repair {
+                in_danger.push(one.object);
+                if whom == Whom::Holders {
+                    continue;
                 }
-                // Of those who do not answer it is believed that they have what they were given.
-                let planned = assign(&table.holders(&object, manifest.codec().n()), manifest.codec());
-                let believed = planned.into_iter().filter(|shard| silent(&shard.holder));
-                copies.extend(believed.map(|shard| HeldCopy {
-                    index: shard.index,
-                    holder: shard.holder,
-                    handed_off: false,
-                }));
-                self.0.audits.believe(object, &mut copies);
-                let subject = Subject::new(&manifest, copies);
-                strays.extend(self.strays(table, &subject));
-                let mut health = subject.health(ring);
-                let mut able = subject.able(ring);
-                let standing = holders.standing();
-                let is_overdue =
-                    |one: &HandOff| one.verdict(false, &liveness, standing, ring.now) == Verdict::Repair;
-                if is_handed_off(&subject, &health, ring) {
-                    // Who keeps what is missing gives it to its owner, and mends the object itself if he does not come.
-                    if handed.iter().any(is_overdue) {
-                        able = vec![self.me()];
-                    } else {
-                        health.need = Need::Later;
-                    }
-                }
-                if health.need >= Need::Repair {
-                    in_danger.push(object);
-                    if whom == Whom::Holders {
-                        continue;
-                    }
-                }
-                let moved = manifest.codec().k().saturating_add(health.missing.len());
-                told.push(Input::Examined {
-                    object,
-                    need: health.need,
-                    danger: health.danger(subject.codec, ring.now),
-                    able,
-                    bytes: subject.shard_bytes.saturating_mul(u64::try_from(moved).unwrap_or(u64::MAX)),
-                });
+            }
+            self.tell(one.input);
+            if one.is_given_up {
+                strays.extend(self.give_up(one.object).await?);
             }
         }
-        told.into_iter().for_each(|input| self.tell(input));
         if !strays.is_empty() {
             self.0.shards.keeper().note_strays(&strays).await?;
         }
         Ok(in_danger)
+    }
+
+    /// How one object is, by what everybody said.
+    fn look(&self, one: &Here, scene: &Scene<'_>) -> Looked {
+        let Scene { ring, standing, answers, first } = *scene;
+        let Here { manifest, own, handed, others } = one;
+        let (object, codec) = (manifest.coding(), manifest.codec());
+        let mut copies = copies(self.me(), *own);
+        let silent = |peer: &PeerId| !answers.contains_key(peer) && *peer != self.me();
+        for (peer, kept) in answers {
+            copies.extend(kept.get(&object).into_iter().flat_map(|kept| self::copies(*peer, *kept)));
+        }
+        // Of those who do not answer it is believed that they have what they were given.
+        let planned = assign(&ring.table.holders(&object, codec.n()), codec);
+        let believed = planned.into_iter().filter(|shard| silent(&shard.holder));
+        let believe =
+            |shard: Assignment| HeldCopy { index: shard.index, holder: shard.holder, handed_off: false };
+        copies.extend(believed.map(believe));
+        self.0.audits.believe(object, &mut copies);
+        let subject = Subject::new(manifest, copies);
+        let strays = self.strays(ring.table, &subject);
+        let mut health = subject.health(ring);
+        let mut able = subject.able(ring);
+        let is_overdue =
+            |one: &HandOff| one.verdict(false, ring.liveness, standing, ring.now) == Verdict::Repair;
+        if is_handed_off(&subject, &health, ring) {
+            // Who keeps what is missing gives it to its owner, and mends the object itself if he does not come.
+            if handed.iter().any(is_overdue) {
+                able = vec![self.me()];
+            } else {
+                health.need = Need::Later;
+            }
+        }
+        let siblings = self.siblings(manifest, others, answers, first);
+        let course = self.course((codec, health), &siblings, ring);
+        match course {
+            Course::Care => {}
+            Course::Leave | Course::GiveUp(_) => health.need = Need::Later,
+            Course::Recode(_) => health.need = Need::Recode,
+        }
+        let moved = match course {
+            // Read once, and placed at twice its length.
+            Course::Recode(_) => 3 * codec.k(),
+            Course::Care | Course::Leave | Course::GiveUp(_) => {
+                codec.k().saturating_add(health.missing.len())
+            }
+        };
+        let input = Input::Examined {
+            object,
+            need: health.need,
+            danger: health.danger(codec, ring.now),
+            able,
+            bytes: subject.shard_bytes.saturating_mul(u64::try_from(moved).unwrap_or(u64::MAX)),
+        };
+        let is_given_up = matches!(course, Course::GiveUp(_));
+        Looked { object, need: health.need, input, strays, is_given_up }
+    }
+
+    /// What is kept here of a coding that is not needed any more, what is kept for others as well: it goes as strays go.
+    async fn give_up(&self, coding: ObjectId) -> Result<Vec<(ObjectId, u8)>, Error> {
+        let keeper = self.0.shards.keeper();
+        for handed in keeper.handed_off(&coding)? {
+            keeper.adopt(coding, handed.index).await?;
+        }
+        Ok(keeper.surveyed(&coding)?.own.iter().map(|index| (coding, index)).collect())
     }
 
     /// What is kept here of an object and belongs elsewhere by the table, as far as is known: it is looked at again before
@@ -129,18 +202,16 @@ impl Care {
     }
 
     /// Which objects each of those asked is asked for.
-    fn questions<'a>(
-        &self,
-        manifests: impl Iterator<Item = &'a Manifest>,
-        table: &Table,
-        whom: Whom,
-    ) -> BTreeMap<PeerId, Vec<ObjectId>> {
+    fn questions(&self, here: &[Here], table: &Table, whom: Whom) -> BTreeMap<PeerId, Vec<ObjectId>> {
         let heard = self.keepers_heard();
         let mut questions: BTreeMap<PeerId, Vec<ObjectId>> = BTreeMap::new();
-        for manifest in manifests {
-            let object = manifest.object();
+        let own = here.iter().map(|one| (one.manifest.coding(), one.manifest.codec().n()));
+        let class = usize::from(table.class().n);
+        let others = here.iter().flat_map(|one| &one.others);
+        let others = others.map(|other| (other.coding, other.codec.map_or(class, Codec::n)));
+        for (object, n) in own.chain(others) {
             let asked = match whom {
-                Whom::Holders => table.holders(&object, manifest.codec().n()),
+                Whom::Holders => table.holders(&object, n),
                 Whom::Everyone => heard.clone(),
             };
             for peer in asked.into_iter().filter(|peer| heard.contains(peer)) {
@@ -169,22 +240,26 @@ impl Care {
         }
     }
 
-    /// The manifests of those objects of which something is kept here, and what that is.
-    fn manifests(&self, objects: &[ObjectId]) -> Result<Vec<(Manifest, Surveyed, Vec<HandOff>)>, Error> {
+    /// What is kept here of these objects. Blocks.
+    fn here(&self, objects: &[ObjectId], whom: Whom) -> Result<Vec<Here>, Error> {
         let keeper = self.0.shards.keeper();
-        let mut manifests = Vec::with_capacity(objects.len());
+        let mut here = Vec::with_capacity(objects.len());
+        let which = if whom == Whom::Holders { Which::Due } else { Which::All };
         for object in objects {
             let own = keeper.surveyed(object)?;
             let Some(bytes) = keeper.manifest(object)? else { continue };
             let handed = if own.handed_off.is_empty() { Vec::new() } else { keeper.handed_off(object)? };
             match Manifest::from_bytes(&bytes) {
-                Ok(manifest) => manifests.push((manifest, own, handed)),
+                Ok(manifest) => {
+                    let others = self.others_of(&manifest, which)?;
+                    here.push(Here { manifest, own, handed, others });
+                }
                 Err(error) => {
                     tracing::warn!(object = %object.short(), %error, "a manifest kept here cannot be read");
                 }
             }
         }
-        Ok(manifests)
+        Ok(here)
     }
 
     /// What those who answer keep.
@@ -193,13 +268,7 @@ impl Care {
         questions: BTreeMap<PeerId, Vec<ObjectId>>,
     ) -> HashMap<PeerId, HashMap<ObjectId, Surveyed>> {
         let asking = questions.into_iter().map(|(peer, objects)| async move {
-            let answer = self.ask(peer, &CareRequest::Survey(objects.clone())).await;
-            let kept = match answer {
-                Ok(CareAnswer::Surveyed(kept)) if kept.len() == objects.len() => Ok(kept),
-                Ok(_other) => Err(unexpected(peer)),
-                Err(error) => Err(error),
-            };
-            match kept {
+            match self.surveyed(peer, &objects).await {
                 Ok(kept) => Some((peer, objects.into_iter().zip(kept).collect())),
                 Err(error) => {
                     let reason = cosmic_runtime::exit::sentence(&error);
@@ -210,6 +279,17 @@ impl Care {
         });
         let answers = stream::iter(asking).buffer_unordered(ASKED_AT_ONCE);
         answers.filter_map(|answer| async move { answer }).collect().await
+    }
+
+    async fn surveyed(&self, peer: PeerId, objects: &[ObjectId]) -> Result<Vec<Surveyed>, Error> {
+        let mut all = Vec::with_capacity(objects.len());
+        for some in objects.chunks(usize::try_from(SURVEY_MAX).unwrap_or(usize::MAX)) {
+            match self.ask(peer, &CareRequest::Survey(some.to_vec())).await? {
+                CareAnswer::Surveyed(kept) if kept.len() == some.len() => all.extend(kept),
+                _other => return Err(unexpected(peer)),
+            }
+        }
+        Ok(all)
     }
 
     /// What everybody who answers keeps of these objects.
@@ -242,7 +322,7 @@ fn is_handed_off(subject: &Subject, health: &Health, ring: Ring<'_>) -> bool {
     health.need == Need::Repair && health.missing.iter().all(kept)
 }
 
-fn copies(holder: PeerId, kept: Surveyed) -> Vec<HeldCopy> {
+pub(super) fn copies(holder: PeerId, kept: Surveyed) -> Vec<HeldCopy> {
     let own = kept.own.iter().map(|index| HeldCopy { index, holder, handed_off: false });
     let others = kept.handed_off.iter().map(|index| HeldCopy { index, holder, handed_off: true });
     own.chain(others).collect()

@@ -1,5 +1,5 @@
 //! The walk over what is kept here: bounded steps, each in mind for the next start, and anew when somebody goes or comes,
-//! or the ring table is another.
+//! the ring table is another, or its class has lasted.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,7 +9,11 @@ use cosmic_custody::Presence;
 use cosmic_runtime::clock::Monotonic;
 use cosmic_store::Span;
 
-use super::{Care, Error};
+use super::{
+    Care, Error,
+    census::{self, Counts},
+    lock,
+};
 use crate::tables::{FACTS, Fact, KEPT};
 
 /// Objects looked at in one step: questions of 8 kB.
@@ -32,11 +36,11 @@ impl Care {
         let clock = self.0.context.clock.clone();
         // What was not finished before the last stop goes on.
         let mut next = Some(self.remembered());
-        let mut seen = (self.table_digest(), self.standings());
+        let mut seen = (self.table_digest(), self.standings(), self.class());
         let mut begun = clock.monotonic();
         let mut looked = begun;
         loop {
-            let now = (self.table_digest(), self.standings());
+            let now = (self.table_digest(), self.standings(), self.class());
             let is_due = next.is_none() && clock.monotonic().since(begun) >= self.0.config.walk_every();
             if now != seen || is_due {
                 (seen, next, begun) = (now, Some(None), clock.monotonic());
@@ -75,10 +79,11 @@ impl Care {
     /// Looks at the objects after this one; the last of them, or none at the end.
     async fn step(&self, after: Option<ObjectId>) -> Result<Option<ObjectId>, Error> {
         let store = self.0.context.store.clone();
-        let reading = move || -> Result<(Vec<ObjectId>, Vec<ObjectId>), cosmic_store::Error> {
+        let reading = move || -> Result<(Vec<ObjectId>, Vec<ObjectId>, Counts), cosmic_store::Error> {
             let mut handed: Vec<ObjectId> = Vec::new();
             let span = after.map_or_else(Span::all, |object| Span::all().after(&(object, u8::MAX)));
             let mut objects: Vec<ObjectId> = Vec::with_capacity(STEP_OBJECTS);
+            let mut sizes: Vec<(ObjectId, u64)> = Vec::with_capacity(STEP_OBJECTS);
             for item in store.scan(&KEPT, &span, usize::MAX) {
                 let ((object, _index), row) = item?;
                 if objects.last() != Some(&object) {
@@ -86,19 +91,25 @@ impl Care {
                         break;
                     }
                     objects.push(object);
+                    sizes.push((object, 0));
+                }
+                if let Some((_object, bytes)) = sizes.last_mut() {
+                    *bytes = bytes.saturating_add(row.length);
                 }
                 if row.owner.is_some() && handed.last() != Some(&object) {
                     handed.push(object);
                 }
             }
-            Ok((objects, handed))
+            let counts = census::count(&store, &sizes)?;
+            Ok((objects, handed, counts))
         };
-        let (objects, handed) =
+        let (objects, handed, counts) =
             tokio::task::spawn_blocking(reading).await.map_err(|_gone| Error::Stopping)??;
         for object in handed {
             self.0.shards.keeper().index_handed_off(&object).await?;
         }
         let last = objects.last().copied().filter(|_| objects.len() == STEP_OBJECTS);
+        lock(&self.0.census).add(counts, after.is_none(), last.is_none());
         if !objects.is_empty() {
             self.examine(objects).await?;
         }

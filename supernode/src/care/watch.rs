@@ -16,6 +16,10 @@ impl Care {
             // From beginning to beginning: a round that waits long for the dead does not delay the next for the living.
             let begun = self.0.context.clock.monotonic();
             self.learn_members();
+            if let Err(error) = self.learn_class().await {
+                let reason = cosmic_runtime::exit::sentence(&error);
+                tracing::warn!(reason, "the class of the ring was not remembered");
+            }
             self.look_around().await;
             // The sender lives as long as the process; when it ends so does this.
             let took = self.0.context.clock.monotonic().since(begun);

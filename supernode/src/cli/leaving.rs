@@ -43,7 +43,8 @@ pub(super) struct Retire {
     /// Yes, everything that is kept here moves to others
     #[arg(long)]
     yes: bool,
-    /// Leave though objects will have more shards than the ring has supernodes: those shards stay here
+    /// Leave though objects have more shards than the ring will have supernodes: those shards stay here until the objects are
+    /// coded anew
     #[arg(long)]
     even_so: bool,
     /// Return when nothing is left

@@ -57,22 +57,38 @@ fn tell(status: &Value) -> String {
     let numbers = ["paused", "queued", "queued_bytes", "objects_mended", "bytes_rebuilt", "bytes_read"];
     let mut lines: Vec<String> =
         numbers.iter().map(|name| format!("{name}: {}", cell(status.get(*name)))).collect();
+    lines.extend(status.get("recoding").map(tell_classes));
     let list = |name: &str| status.get(name).and_then(Value::as_array).into_iter().flatten();
     lines.extend(
         list("reasons")
             .map(|one| format!("waiting, {}: {}", cell(one.get("reason")), cell(one.get("objects")))),
     );
     lines.extend(list("items").map(|item| {
-        format!(
-            "{}  can lose {}  {}",
-            cell(item.get("object")),
-            cell(item.get("margin")),
-            cell(item.get("sentence"))
-        )
+        let what = match item.get("recode") {
+            Some(Value::Bool(true)) => "to be coded anew".to_owned(),
+            _ => format!("can lose {}", cell(item.get("margin"))),
+        };
+        format!("{}  {what}  {}", cell(item.get("object")), cell(item.get("sentence")))
     }));
     lines.extend(
         list("members")
             .map(|member| format!("{}  {}", cell(member.get("peer")), cell(member.get("presence")))),
     );
     lines.join("\n")
+}
+
+/// The class of the ring, and how much is to be coded anew in it.
+fn tell_classes(recoding: &Value) -> String {
+    let number = |name: &str| cell(recoding.get("to_change").and_then(|change| change.get(name)));
+    let due = match recoding.get("due") {
+        Some(Value::Bool(true)) => "now",
+        _ => "when the class has lasted",
+    };
+    format!(
+        "class of the ring: {}; {} objects of {} bytes here lie in another and are coded anew {due}; {} were, by this supernode",
+        cell(recoding.get("class")),
+        number("objects"),
+        number("bytes"),
+        cell(recoding.get("objects_recoded")),
+    )
 }

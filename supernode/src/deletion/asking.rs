@@ -24,6 +24,7 @@ use cosmic_custody::{
     },
     removal::RETENTION_MAX,
 };
+use cosmic_erasure::coded_anew;
 use cosmic_runtime::exit::sentence;
 use cosmic_store::Span;
 use futures::{StreamExt as _, stream};
@@ -37,7 +38,8 @@ use crate::{
     tables::{DELETIONS, REMOVALS, RemovalRow},
 };
 
-/// Objects asked about in one message: removals of 230 bytes each.
+/// Objects asked about in one message: removals of 230 bytes each, and at most sixteen names of codings, which is what a survey
+/// may hold.
 const OBJECTS_AT_ONCE: usize = 256;
 
 type Open = BTreeMap<ObjectId, RemovalRow>;
@@ -176,12 +178,23 @@ impl Deletion {
     ) -> Answered {
         let mut answered = Answered { asked: signing, ..Answered::default() };
         let objects: Vec<ObjectId> = removals.keys().copied().collect();
-        match self.ask(peer, &CareRequest::Survey(objects.clone())).await {
+        // What was coded anew has other names: each is looked for.
+        let codecs = self.0.context.codecs();
+        let named = |object: &ObjectId| {
+            let anew = codecs.iter().map(|codec| coded_anew(object, *codec));
+            std::iter::once(*object).chain(anew).map(|coding| (coding, *object)).collect::<Vec<_>>()
+        };
+        let (codings, objects): (Vec<_>, Vec<_>) = objects.iter().flat_map(named).unzip();
+        match self.ask(peer, &CareRequest::Survey(codings)).await {
             Ok(CareAnswer::Surveyed(kept)) if kept.len() == objects.len() => {
                 let has = |kept: &Surveyed| !kept.own.is_empty() || !kept.handed_off.is_empty();
-                let kept: BTreeMap<_, _> =
-                    objects.into_iter().zip(kept).filter(|(_object, kept)| has(kept)).collect();
-                answered.asked.extend(kept.keys());
+                let kept: BTreeSet<_> = objects
+                    .into_iter()
+                    .zip(kept)
+                    .filter(|(_object, kept)| has(kept))
+                    .map(|(object, _)| object)
+                    .collect();
+                answered.asked.extend(&kept);
                 answered.kept = Some(kept);
             }
             Ok(_other) => return answered,

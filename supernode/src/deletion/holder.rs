@@ -10,21 +10,29 @@ use cosmic_common::{
     time::Timestamp,
 };
 use cosmic_custody::{
-    Deletion as Signed, Doom, Duty, Fate, Removal,
+    Deletion as Signed, Doom, Duty, Fate, Placement, Removal,
     message::{
         refusal::{Refusal, RefusalCode},
         shard::Indices,
     },
     removal::Heard,
 };
+use cosmic_erasure::codings;
 use cosmic_store::Span;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Deletion, Error};
 use crate::{
     shards::delete_row,
-    tables::{Account, DELETIONS, DOOMS, KEPT, KeptRow, MANIFESTS, PLACEMENTS, account},
+    tables::{Account, DELETIONS, DOOMS, KEPT, KeptRow, MANIFESTS, PLACEMENTS, account, shards_of},
 };
+
+/// Shards of one object here, and records of it, that are deleted in one batch: all of several codings.
+const ROWS_MAX: usize = 8 * cosmic_common::limit::SHARDS_MAX;
+
+/// A shard that is kept here.
+type Row = ((ObjectId, u8), KeptRow);
+type Rows = Vec<Row>;
 
 /// Removals carried out at once: their batches share an fsync.
 const AT_ONCE: usize = 32;
@@ -70,19 +78,20 @@ impl Deletion {
         let store = &self.0.context.store;
         let object = removal.object;
         let _lane = self.0.shards.keeper().lane(&object).await;
-        let rows: Vec<_> = store
-            .scan(&KEPT, &Span::prefix(&object), cosmic_common::limit::SHARDS_MAX)
-            .map(|row| row.map(|((_object, index), row)| (index, row)))
-            .collect::<Result<_, _>>()?;
-        let recorded = store.get(&PLACEMENTS, &object)?.map(|placement| placement.time);
-        let put = rows.iter().map(|(_index, row)| row.since).chain(recorded).max();
+        // Of all codings of the object: who removes it removes them all.
+        let rows: Rows = store.scan(&KEPT, &shards_of(&object), ROWS_MAX).collect::<Result<_, _>>()?;
+        let records: Vec<(ObjectId, Placement)> =
+            store.scan(&PLACEMENTS, &Span::range(codings(&object)), ROWS_MAX).collect::<Result<_, _>>()?;
+        let recorded = records.iter().map(|(_coding, placement)| placement.time);
+        let put = rows.iter().map(|(_shard, row)| row.since).chain(recorded).max();
         let Some(put) = put else { return self.signed_before(object).map(Some) };
         let before = store.get(&DOOMS, &object)?;
         let (now, delay) = (self.now(), self.0.config.delay());
         let mut doom = before.clone().unwrap_or_default();
         self.insert(&mut doom, &removal, put, now);
         if doom.fate(now, delay) == Fate::Gone {
-            return self.delete(object, &rows).await.map(Some);
+            let recorded = records.iter().map(|(coding, _placement)| *coding).collect();
+            return self.delete(object, &rows, recorded).await.map(Some);
         }
         if before.as_ref() != Some(&doom) {
             let mut batch = store.batch();
@@ -101,24 +110,35 @@ impl Deletion {
     }
 
     /// Deletes what is here of an object, and signs that it is gone.
-    async fn delete(&self, object: ObjectId, rows: &[(u8, KeptRow)]) -> Result<Vec<u8>, Error> {
+    async fn delete(
+        &self,
+        object: ObjectId,
+        rows: &[Row],
+        recorded: Vec<ObjectId>,
+    ) -> Result<Vec<u8>, Error> {
         let store = &self.0.context.store;
         let mut batch = store.batch();
-        let bytes: u64 = rows.iter().map(|(_index, row)| row.length).sum();
-        for (index, row) in rows {
-            delete_row(&mut batch, (object, *index), row);
+        let bytes: u64 = rows.iter().map(|(_shard, row)| row.length).sum();
+        for (shard, row) in rows {
+            delete_row(&mut batch, *shard, row);
         }
-        if let Some((_index, row)) = rows.first() {
-            batch.delete(&MANIFESTS, &object);
+        // One account of an object for each of its codings.
+        for ((coding, _index), row) in
+            rows.chunk_by(|one, other| one.0.0 == other.0.0).filter_map(<[_]>::first)
+        {
+            batch.delete(&MANIFESTS, coding);
             account(&mut batch, &row.space, Account::Objects, -1);
         }
-        batch.delete(&PLACEMENTS, &object).delete(&DOOMS, &object);
-        let deletion = self.sign(object, rows.iter().map(|(index, _row)| *index).collect())?;
+        for coding in recorded {
+            batch.delete(&PLACEMENTS, &coding);
+        }
+        batch.delete(&DOOMS, &object);
+        let deletion = self.sign(object, rows.iter().map(|((_coding, index), _row)| *index).collect())?;
         if !rows.is_empty() {
             batch.put_slice(&DELETIONS, &(object, self.me()), &deletion);
         }
         store.commit(batch).await?;
-        if rows.iter().any(|(_index, row)| row.cold.is_some()) {
+        if rows.iter().any(|(_shard, row)| row.cold.is_some()) {
             self.0.shards.keeper().cold().discarded();
         }
         self.0.metrics.objects_deleted.inc_by(u64::from(!rows.is_empty()));

@@ -15,7 +15,7 @@ use cosmic_store::{Batch, Span};
 use futures::{StreamExt as _, stream};
 
 use super::{ASKED_AT_ONCE, Deletion, Error, PAGE};
-use crate::tables::{KEPT, LEASES};
+use crate::tables::{KEPT, LEASES, shards_of};
 
 /// How long until those are asked again who do not answer, or who remove what nobody claims.
 const AGAIN: Duration = Duration::from_hours(1);
@@ -43,7 +43,7 @@ impl Deletion {
         let mut batch = store.batch();
         let mut spaces: BTreeMap<SpaceId, Vec<(Timestamp, ObjectId)>> = BTreeMap::new();
         for ((until, object), space) in rows {
-            if store.scan(&KEPT, &Span::prefix(&object), 1).next().is_some() {
+            if store.scan(&KEPT, &shards_of(&object), 1).next().is_some() {
                 spaces.entry(space).or_default().push((until, object));
             } else {
                 batch.delete(&LEASES, &(until, object));

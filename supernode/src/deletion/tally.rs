@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cosmic_common::id::ObjectId;
-use cosmic_custody::{Deletion as Signed, message::care::Surveyed};
+use cosmic_custody::Deletion as Signed;
 
 /// What one supernode answered.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
-    /// What it kept of each object, before it was asked to remove it; none if it did not say.
-    pub(super) kept: Option<BTreeMap<ObjectId, Surveyed>>,
+    /// The objects it kept anything of, before it was asked to remove them; none if it did not say.
+    pub(super) kept: Option<BTreeSet<ObjectId>>,
     /// The objects it was asked to remove.
     pub(super) asked: BTreeSet<ObjectId>,
     /// Whether it answered that.
@@ -40,7 +40,7 @@ impl Tally {
             self.unheard += 1;
             return;
         };
-        let (has, signed) = (kept.contains_key(object), answered.deleted.contains_key(object));
+        let (has, signed) = (kept.contains(object), answered.deleted.contains_key(object));
         self.kept += u32::from(has);
         self.keeping += u32::from(has && !signed);
         if answered.asked.contains(object) {

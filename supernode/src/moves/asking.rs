@@ -16,7 +16,7 @@ impl Moves {
     /// What speaks for keeping the copy `mine`, by what everybody says now. When nothing does, the keepers of the placement
     /// record are told where the shards are.
     pub(super) async fn ask(&self, moving: &Moving, mine: Assignment) -> Result<(), Keep> {
-        let (object, target) = (moving.manifest.object(), &moving.target);
+        let (object, target) = (moving.manifest.coding(), &moving.target);
         // What is signed for is not always there.
         if let Some(heir) = target.shards.iter().find(|shard| shard.index == mine.index) {
             let suspect = Suspect { holder: heir.holder, object, index: heir.index };

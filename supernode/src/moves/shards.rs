@@ -1,19 +1,14 @@
 //! Strays: own shards that belong elsewhere. Each is given to where it belongs, and freed here when everybody who should
 //! have a shard of the object has signed twice, a delay apart.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cosmic_common::{
     id::{ObjectId, PeerId},
     record::Record as _,
     time::Timestamp,
 };
-use cosmic_custody::{
-    Assignment, HeldCopy, Keep, Promise, Receipt, Release, Suspect, Target, message::care::Surveyed,
-};
+use cosmic_custody::{Assignment, HeldCopy, Keep, Promise, Receipt, Recode, Release, Suspect, Target};
 use cosmic_erasure::Manifest;
 use cosmic_runtime::exit::sentence;
 use cosmic_store::Span;
@@ -24,6 +19,7 @@ use super::{
     round::{Round, Why},
 };
 use crate::{
+    care::Answers,
     holders::Holders,
     shards::{self, Giving},
     tables::{STRAYS, release},
@@ -34,8 +30,8 @@ const PAGE: usize = 256;
 /// Objects that are moved at once; each holds a shard of up to 4 MiB in memory.
 const AT_ONCE: usize = 4;
 
-/// What everybody said that he keeps.
-type Answers = HashMap<PeerId, HashMap<ObjectId, Surveyed>>;
+/// What a round found, gathered by all that goes on at once.
+pub(super) type Rounds = Mutex<Round>;
 
 /// An object of which something here belongs elsewhere.
 pub(super) struct Moving {
@@ -63,7 +59,7 @@ impl Moves {
     }
 
     /// Looks at all strays.
-    async fn round(&self, round: &Mutex<Round>) -> Result<(), Error> {
+    async fn round(&self, round: &Rounds) -> Result<(), Error> {
         let mut after: Option<(ObjectId, u8)> = None;
         loop {
             let span = after.map_or_else(Span::all, |place| Span::all().after(&place));
@@ -77,7 +73,7 @@ impl Moves {
         }
     }
 
-    async fn step(&self, rows: &[((ObjectId, u8), Timestamp)], round: &Mutex<Round>) -> Result<(), Error> {
+    async fn step(&self, rows: &[((ObjectId, u8), Timestamp)], round: &Rounds) -> Result<(), Error> {
         let mut objects: Vec<ObjectId> = Vec::new();
         for ((object, _index), settled) in rows {
             if self.is_resting(object, *settled)? {
@@ -89,7 +85,8 @@ impl Moves {
         if objects.is_empty() {
             return Ok(());
         }
-        let answers = &self.0.care.survey_everyone(&objects).await;
+        let asked = self.asked_about(objects.clone()).await?;
+        let answers = &self.0.care.survey_everyone(&asked).await;
         let moving = objects.into_iter().map(|object| async move {
             if let Err(error) = self.bring_home(object, answers, round).await {
                 tracing::info!(object = %object.short(), reason = sentence(&error), "a shard that belongs elsewhere stays");
@@ -100,6 +97,21 @@ impl Moves {
         Ok(())
     }
 
+    /// These objects, and the codings that they may be given up for.
+    async fn asked_about(&self, objects: Vec<ObjectId>) -> Result<Vec<ObjectId>, Error> {
+        let moves = self.clone();
+        let reading = move || -> Result<Vec<ObjectId>, Error> {
+            let keeper = moves.0.shards.keeper();
+            let mut manifests = Vec::with_capacity(objects.len());
+            for object in objects {
+                let bytes = keeper.manifest(&object)?;
+                manifests.extend(bytes.and_then(|bytes| Manifest::from_bytes(&bytes).ok()));
+            }
+            Ok(moves.0.care.with_heirs(&manifests)?)
+        };
+        tokio::task::spawn_blocking(reading).await.map_err(|_gone| Error::Stopping)?
+    }
+
     /// Whether nothing is to be asked now, because the delay of a stray runs, and the ring has not called it home.
     fn is_resting(&self, object: &ObjectId, settled: Timestamp) -> Result<bool, Error> {
         let (delay, now) = (self.0.config.free_after(), self.0.context.clock.now());
@@ -108,25 +120,25 @@ impl Moves {
         }
         let Some(bytes) = self.0.shards.keeper().manifest(object)? else { return Ok(false) };
         let Ok(manifest) = Manifest::from_bytes(&bytes) else { return Ok(false) };
+        if matches!(self.0.care.recode(manifest.codec()), Recode::Now { .. }) {
+            return Ok(true);
+        }
         let holders = self.0.shards.holders().borrow().table().holders(object, manifest.codec().n());
         Ok(!holders.contains(&self.0.context.peer))
     }
 
     /// Gives what is here of an object to where it belongs, and frees it if it may go.
-    async fn bring_home(
-        &self,
-        object: ObjectId,
-        answers: &Answers,
-        round: &Mutex<Round>,
-    ) -> Result<(), Error> {
+    async fn bring_home(&self, object: ObjectId, answers: &Answers, round: &Rounds) -> Result<(), Error> {
         let (me, keeper) = (self.0.context.peer, self.0.shards.keeper());
         let mut strays = keeper.strays(&object)?;
         let own = keeper.surveyed(&object)?.own;
         let Some(mut moving) = self.moving(object, answers).await? else { return Ok(()) };
-        // What belongs here, or is not here any more, is no stray.
+        let heir = self.0.care.heir(&moving.manifest, answers, &moving.holders).await;
+        // What belongs here, or is not here any more, is no stray; unless the object lies in another class now.
         let mine = |index: u8| Assignment { index, holder: me };
         for index in strays.keys().copied().collect::<Vec<_>>() {
-            if !own.contains(index) || moving.target.shards.contains(&mine(index)) {
+            let belongs = heir.is_none() && moving.target.shards.contains(&mine(index));
+            if !own.contains(index) || belongs {
                 keeper.settle(object, index, None).await?;
                 strays.remove(&index);
             }
@@ -141,6 +153,12 @@ impl Moves {
         }
         if self.0.care.is_paused() {
             lock(round).waits(Why::Paused);
+            return Ok(());
+        }
+        if let Some(heir) = heir {
+            for (index, release) in strays {
+                self.yield_to(&moving, &heir, mine(index), release, round).await?;
+            }
             return Ok(());
         }
         let wanted = std::mem::take(&mut moving.target.wanted);
@@ -205,7 +223,7 @@ impl Moves {
 
     async fn give_one(&self, moving: &Moving, shard: Assignment) -> Result<Vec<u8>, shards::Error> {
         let Assignment { index, holder } = shard;
-        let object = moving.manifest.object();
+        let object = moving.manifest.coding();
         let missing = shards::Error::NotHere { object, index };
         let row = self.0.shards.keeper().row(&object, index)?.ok_or(missing)?;
         self.afford(row.length).await;
@@ -227,7 +245,7 @@ impl Moves {
     }
 
     /// Waits until what moves may take of the uplink allows so many bytes.
-    async fn afford(&self, bytes: u64) {
+    pub(super) async fn afford(&self, bytes: u64) {
         let clock = &self.0.context.clock;
         loop {
             let wait = {
@@ -254,10 +272,10 @@ impl Moves {
         moving: &Moving,
         mine: Assignment,
         before: Release,
-        round: &Mutex<Round>,
+        round: &Rounds,
     ) -> Result<(), Error> {
         let (clock, delay) = (&self.0.context.clock, self.0.config.free_after());
-        let object = moving.manifest.object();
+        let object = moving.manifest.coding();
         let reasons = if moving.target.wanted.is_empty() {
             // No asking lasts as long as the delay, or what was said first could be history.
             let late = Err(Keep::Owed(Vec::new()));
@@ -280,6 +298,6 @@ impl Moves {
     }
 }
 
-fn lock(round: &Mutex<Round>) -> std::sync::MutexGuard<'_, Round> {
+pub(super) fn lock(round: &Rounds) -> std::sync::MutexGuard<'_, Round> {
     round.lock().unwrap_or_else(PoisonError::into_inner)
 }

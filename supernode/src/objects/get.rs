@@ -2,7 +2,8 @@
 //!
 //! Nothing that came is believed: the object's own hash proves all shards that were used. When it does not come out
 //! right, each shard is held against the manifest, and the wrong ones are named and asked for elsewhere. A
-//! manifest of which k right shards are another object was forged; another one that was seen is tried then.
+//! manifest of which k right shards are another object was forged; another one that was seen is tried then, as it is when
+//! there are too few shards of the first: an object that is being coded anew has two.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -18,7 +19,7 @@ use cosmic_custody::{Ask, Found, Outcome, Search};
 use cosmic_erasure::{Codec, Coder, Error as CodingError, Manifest, Rebuilt};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
-use super::{Error, Objects};
+use super::{Error, Objects, is_meant};
 use crate::shards::{self, Giving, Metrics};
 
 /// How often a search begins anew because somebody lied: each time one lie more is known.
@@ -53,13 +54,16 @@ enum Round {
 
 /// What is known of an object while it is looked for.
 struct Hunt {
+    /// The object, or the name of a coding of it.
     object: ObjectId,
     /// The manifest that shards are collected for, with its bytes.
     manifest: Option<(Manifest, Vec<u8>)>,
-    /// Manifests that are not the object's.
-    forged: HashSet<Vec<u8>>,
+    /// Manifests that are not the object's, or of whose shards there were too few.
+    passed: HashSet<Vec<u8>>,
     /// Whether another manifest than the one collected for was seen.
     others_seen: bool,
+    /// Whether one of the same coding was.
+    rival_seen: bool,
     /// Whether somebody could not be asked.
     missed: bool,
     /// Whether every shard is held against the manifest as it comes.
@@ -93,8 +97,8 @@ impl Objects {
                 Round::OtherCodec => {}
                 Round::Lost(all) => {
                     found = all;
-                    if hunt.others_seen {
-                        hunt.disbelieve(self.0.shards.metrics());
+                    if hunt.others_seen || hunt.is_of_another_name() {
+                        hunt.pass_over(self.0.shards.metrics());
                     } else if hunt.missed && retries < RETRIES_MAX {
                         retries += 1;
                         self.0.clock.sleep(RETRY_PAUSE * retries).await;
@@ -130,8 +134,8 @@ impl Objects {
                 if matches!(ask, Ask::Which { .. }) {
                     shards.metrics().searches_beyond_ring.inc();
                 }
-                let object = hunt.object;
-                open.push(async move { (ask, self.ask(object, ask).await) });
+                let name = hunt.name();
+                open.push(async move { (ask, self.ask(name, ask).await) });
             }
             match search.outcome() {
                 Outcome::Enough => return Ok(Round::Enough),
@@ -155,8 +159,8 @@ impl Objects {
     async fn ask(&self, object: ObjectId, ask: Ask) -> Answer {
         let shards = &self.0.shards;
         let answered = match ask {
-            Ask::Shard { holder, index } => shards.take(holder, object, index).await.map(Answer::Shard),
-            Ask::Which { holder } => shards.which(holder, object).await.map(Answer::Which),
+            Ask::Shard { holder, index } => shards.take_of(holder, object, index).await.map(Answer::Shard),
+            Ask::Which { holder } => shards.which_of(holder, object).await.map(Answer::Which),
             Ask::Placement { holder } => {
                 let placement = shards.placement(holder, object).await;
                 placement.map(|placement| placement.map_or(Answer::Nothing, Answer::Placement))
@@ -199,7 +203,7 @@ impl Objects {
         else {
             return;
         };
-        let (objects, wrong, object) = (self.clone(), hunt.wrong.clone(), hunt.object);
+        let (objects, wrong, object) = (self.clone(), hunt.wrong.clone(), manifest.object());
         let bytes = rebuilt.parts().collect::<Vec<_>>().concat();
         self.afterwards(async move {
             let (Ok(_turn), Ok(coder)) = (objects.turn().await, objects.coder(object, manifest.codec())) else { return };
@@ -239,8 +243,9 @@ impl Hunt {
         let mut hunt = Self {
             object,
             manifest: None,
-            forged: HashSet::new(),
+            passed: HashSet::new(),
             others_seen: false,
+            rival_seen: false,
             missed: false,
             check_each: false,
             shards: Vec::new(),
@@ -258,20 +263,34 @@ impl Hunt {
         self.shards = vec![None; codec.n()];
         self.from.clear();
         self.others_seen = false;
+        self.rival_seen = false;
         self.missed = false;
+    }
+
+    /// The name by which shards are asked for: that of the coding, once it is known.
+    fn name(&self) -> ObjectId {
+        self.manifest.as_ref().map_or(self.object, |(manifest, _bytes)| manifest.coding())
+    }
+
+    /// Whether shards were asked for by another name than the one given, so that others may be found by that.
+    fn is_of_another_name(&self) -> bool {
+        self.manifest.is_some() && self.name() != self.object
     }
 
     /// Whether `bytes` are the manifest that shards are collected for; the first that could be the object's is taken.
     fn believe(&mut self, bytes: &[u8]) -> bool {
-        if let Some((_manifest, believed)) = &self.manifest {
+        if let Some((manifest, believed)) = &self.manifest {
             let same = believed == bytes;
-            self.others_seen |= !same && !self.forged.contains(bytes);
+            if !same && Manifest::from_bytes(bytes).is_ok_and(|other| other.coding() == manifest.coding()) {
+                self.rival_seen = true;
+            }
+            self.others_seen |= !same && !self.passed.contains(bytes);
             return same;
         }
-        if self.forged.contains(bytes) {
+        if self.passed.contains(bytes) {
             return false;
         }
-        let manifest = Manifest::from_bytes(bytes).ok().filter(|manifest| manifest.object() == self.object);
+        let manifest = Manifest::from_bytes(bytes).ok().filter(|manifest| is_meant(manifest, &self.object));
         self.manifest = manifest.map(|manifest| (manifest, bytes.to_vec()));
         self.manifest.is_some()
     }
@@ -281,8 +300,17 @@ impl Hunt {
         if let Some((_manifest, bytes)) = self.manifest.take() {
             metrics.manifests_forged.inc();
             tracing::warn!(object = %self.object.short(), "a manifest is not the object's, and is not used");
-            self.forged.insert(bytes);
+            self.passed.insert(bytes);
         }
+        self.check_each = true;
+    }
+
+    /// Gives the manifest up, because there are too few shards of it. What another one of the same name was seen beside is a lie.
+    fn pass_over(&mut self, metrics: &Metrics) {
+        if self.rival_seen {
+            return self.disbelieve(metrics);
+        }
+        self.passed.extend(self.manifest.take().map(|(_manifest, bytes)| bytes));
         self.check_each = true;
     }
 

@@ -15,7 +15,7 @@ use cosmic_custody::{
     },
     owed, placement_record, shards_wanted,
 };
-use cosmic_erasure::{Coder, Encoded};
+use cosmic_erasure::{Coder, Encoded, Manifest};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{Error, Objects, count};
@@ -34,6 +34,7 @@ struct Coded {
     space: SpaceId,
     plan: Plan,
     encoded: Encoded,
+    manifest: Manifest,
     manifest_bytes: Vec<u8>,
 }
 
@@ -141,7 +142,7 @@ impl Objects {
     /// If the disk fails, or nobody is in the ring.
     pub async fn stored(&self, space: SpaceId, object: ObjectId) -> Result<Option<Whereabouts>, Error> {
         let keeper = self.0.shards.keeper();
-        if keeper.manifest(&object)?.is_none() && keeper.placement(&object)?.is_none() {
+        if keeper.manifests(&object)?.is_empty() && keeper.placement(&object)?.is_none() {
             return Ok(None);
         }
         let whereabouts = self.whereabouts(object).await?;
@@ -163,7 +164,7 @@ impl Objects {
     /// # Errors
     /// [`Error`] if the bytes are others, or fewer shards found a place than an object needs.
     pub async fn put(&self, space: SpaceId, object: ObjectId, bytes: Vec<u8>) -> Result<Whereabouts, Error> {
-        let (coded, mut placed) = self.code(space, object, bytes).await?;
+        let (coded, mut placed) = self.code(space, object, bytes, None).await?;
         let all = coded.plan.shards.clone();
         let stragglers = self.place(&coded, &mut placed, &all).await;
         self.finish(&coded, placed, stragglers)
@@ -178,7 +179,8 @@ impl Objects {
     ) -> Result<Whereabouts, Error> {
         let _turn = self.turn().await?;
         let rebuilt = self.get(space, object).await?;
-        let (coded, mut placed) = self.code(space, object, rebuilt.into_vec()).await?;
+        let beside = Manifest::from_bytes(&found.manifest).map_err(|_error| Error::NotHere { object })?;
+        let (coded, mut placed) = self.code(space, object, rebuilt.into_vec(), Some(beside)).await?;
         if coded.manifest_bytes != found.manifest {
             return Err(Error::NotHere { object });
         }
@@ -188,24 +190,29 @@ impl Objects {
         self.finish(&coded, placed, stragglers)
     }
 
+    /// Codes an object: as new ones are, or as it is coded already.
     async fn code(
         &self,
         space: SpaceId,
         object: ObjectId,
         bytes: Vec<u8>,
+        beside: Option<Manifest>,
     ) -> Result<(Arc<Coded>, Placed), Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
-        let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
+        let codec = beside.as_ref().map(Manifest::codec);
+        let plan = self.0.shards.plan_in(&object, codec).ok_or(Error::NoRing)?;
         let coder = self.coder(object, plan.codec)?;
         let encoded = code(coder, object, bytes).await?;
+        let manifest = encoded.manifest().clone();
+        let manifest = if beside.is_some_and(|beside| beside.is_anew()) { manifest.anew() } else { manifest };
         let placed = Placed {
-            custody: ObjectCustody::new(encoded.manifest()),
+            custody: ObjectCustody::new(&manifest),
             standing: holders.standing().clone(),
             receipts: Vec::with_capacity(plan.shards.len()),
             no_room: None,
         };
-        let manifest_bytes = encoded.manifest().to_bytes();
-        Ok((Arc::new(Coded { space, plan, encoded, manifest_bytes }), placed))
+        let manifest_bytes = manifest.to_bytes();
+        Ok((Arc::new(Coded { space, plan, encoded, manifest, manifest_bytes }), placed))
     }
 
     fn finish(
@@ -214,7 +221,7 @@ impl Objects {
         mut placed: Placed,
         stragglers: Option<Placing>,
     ) -> Result<Whereabouts, Error> {
-        let object = coded.encoded.manifest().object();
+        let object = coded.manifest.object();
         let (got, needed) = (placed.signed(), coded.plan.codec.k());
         if let Some(refusal) = placed.no_room.take_if(|_| got < shards_wanted(coded.plan.codec)) {
             return Err(Error::Room(refusal));
@@ -258,7 +265,7 @@ impl Objects {
         loop {
             let Assignment { index, holder } = shard;
             let bytes = coded.encoded.shard(index).unwrap_or_default();
-            let (manifest, manifest_bytes) = (coded.encoded.manifest(), &coded.manifest_bytes[..]);
+            let (manifest, manifest_bytes) = (&coded.manifest, &coded.manifest_bytes[..]);
             let giving = Giving { holder, owner, space: coded.space, manifest, manifest_bytes, index, bytes };
             match shards.give(giving).await {
                 Err(error) if error.may_pass() && attempt < attempts => {

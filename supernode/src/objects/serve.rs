@@ -17,6 +17,7 @@ use cosmic_custody::{
     },
     shards_wanted,
 };
+use cosmic_erasure::coded_anew;
 use cosmic_net::{Error as NetError, Incoming, Stream, within};
 use cosmic_runtime::{
     shutdown::Shutdown,
@@ -238,10 +239,15 @@ impl Server {
         let shards = &self.objects.0.shards;
         let holders = Arc::clone(&shards.holders().borrow());
         let Some(plan) = shards.plan(&object) else { return false };
-        for keeper in plan.keepers {
-            if let Ok(Some(placement)) = shards.placement(keeper, object).await {
+        // In the class of the ring it lies under its own id, or it was coded anew.
+        for coding in [object, coded_anew(&object, plan.codec)] {
+            for keeper in &plan.keepers {
+                let Ok(Some(placement)) = shards.placement(*keeper, coding).await else { continue };
                 let members = placement.holders.values().filter(|holding| holders.contains(&holding.peer));
-                return members.count() >= shards_wanted(plan.codec);
+                if members.count() >= shards_wanted(plan.codec) {
+                    return true;
+                }
+                break;
             }
         }
         false

@@ -45,7 +45,7 @@ pub(super) fn row(
 /// The bytes of a shard, which are what `row` and the manifest beside it say.
 pub(super) fn shard(store: &Store, object: ObjectId, index: u8, row: &KeptRow) -> Result<u64, Fault> {
     let manifest = there(store.get(&MANIFESTS, &object))?;
-    let named = Manifest::from_bytes(&manifest).ok().filter(|manifest| manifest.object() == object);
+    let named = Manifest::from_bytes(&manifest).ok().filter(|manifest| manifest.coding() == object);
     if named.and_then(|manifest| manifest.shard(index)) != Some(row.hash) {
         return Err(Fault::Wrong);
     }

@@ -10,7 +10,7 @@ use cosmic_common::{
     time::Timestamp,
 };
 use cosmic_custody::{Fate, HandOff, Held, Placement, Promise, Release, message::care::Surveyed};
-use cosmic_erasure::Manifest;
+use cosmic_erasure::{Manifest, codings};
 use cosmic_store::{Batch, Span};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
@@ -22,10 +22,11 @@ use crate::{
     quota::Quotas,
     tables::{
         self, Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account,
-        discharge,
+        discharge, shards_of,
     },
 };
 
+mod codings;
 mod strays;
 
 /// Objects that may be written at once; two writes of one object wait for each other.
@@ -103,19 +104,18 @@ impl Keeper {
         let _lane = self.lane(&manifest.object()).await;
         let row = match self.known(&offer)? {
             Known::Intact(row)
-                if (row.owner == offer.owner || row.owner.is_none())
-                    && !self.context.store.contains(&DOOMS, &manifest.object())? =>
+                if (row.owner == offer.owner || row.owner.is_none()) && !self.revives(manifest)? =>
             {
                 row
             }
             known => self.write(&offer, known).await?,
         };
-        self.receipt(manifest.object(), index, &row)
+        self.receipt(manifest.coding(), index, &row)
     }
 
     fn known(&self, offer: &Offer<'_>) -> Result<Known, Error> {
         let store = &self.context.store;
-        let (object, index) = (offer.manifest.object(), offer.index);
+        let (object, index) = (offer.manifest.coding(), offer.index);
         match store.get(&MANIFESTS, &object)? {
             None => return Ok(Known::Nothing),
             Some(beside) if beside != offer.manifest_bytes => return Err(Error::OtherManifest { object }),
@@ -140,7 +140,8 @@ impl Keeper {
     async fn write(&self, offer: &Offer<'_>, known: Known) -> Result<KeptRow, Error> {
         let Offer { space, owner, manifest, manifest_bytes, index, bytes, .. } = *offer;
         let store = &self.context.store;
-        let object = manifest.object();
+        let object = manifest.coding();
+        let revives = self.revives(manifest)?;
         let mut batch = store.batch();
         let mut reservation = None;
         let mut before = None;
@@ -149,8 +150,7 @@ impl Keeper {
             Known::Intact(row) | Known::Damaged(row) | Known::Cold(row) => {
                 before = Some(row);
                 // What was said of its removal was said of what came before.
-                let doomed = store.contains(&DOOMS, &object)?;
-                let since = if doomed { now } else { row.since };
+                let since = if revives { now } else { row.since };
                 leave_cold(&mut batch, (object, index), &row);
                 let back = row.cold.map(|_number| now).or(row.back);
                 KeptRow { owner: row.owner.and(owner), since, cold: None, back, ..row }
@@ -167,10 +167,10 @@ impl Keeper {
             batch.put_slice(&MANIFESTS, &object, manifest_bytes);
             account(&mut batch, &space, Account::Objects, 1);
             let until = self.context.clock.now().after(self.context.limits.lease);
-            batch.put(&LEASES, &(until, object), &space);
+            batch.put(&LEASES, &(until, manifest.object()), &space);
         }
-        if store.contains(&DOOMS, &object)? {
-            batch.delete(&DOOMS, &object);
+        if revives {
+            batch.delete(&DOOMS, &manifest.object());
         }
         if !matches!(known, Known::Intact(_)) {
             batch.put_slice(&SHARDS, &(object, index), bytes);
@@ -200,7 +200,7 @@ impl Keeper {
         row: &KeptRow,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let object = manifest.object();
+        let object = manifest.coding();
         manifest.check_shard(index, bytes)?;
         let _lane = self.lane(&object).await;
         let store = &self.context.store;
@@ -245,8 +245,9 @@ impl Keeper {
         delete_row(&mut batch, key, &row);
         let others = store.scan(&KEPT, &Span::prefix(&object), 2).collect::<Result<Vec<_>, _>>()?;
         if others.iter().all(|(other, _row)| *other == key) {
-            batch.delete(&MANIFESTS, &object).delete(&DOOMS, &object);
+            batch.delete(&MANIFESTS, &object);
             account(&mut batch, &row.space, Account::Objects, -1);
+            self.forget_coding(&mut batch, &object)?;
         }
         store.commit(batch).await?;
         if row.cold.is_some() {
@@ -336,7 +337,7 @@ impl Keeper {
     /// # Errors
     /// If the disk fails.
     pub fn space_of(&self, object: &ObjectId) -> Result<Option<SpaceId>, Error> {
-        let row = self.context.store.scan(&KEPT, &Span::prefix(object), 1).next().transpose()?;
+        let row = self.context.store.scan(&KEPT, &shards_of(object), 1).next().transpose()?;
         Ok(row.map(|(_key, row)| row.space))
     }
 
@@ -408,8 +409,9 @@ impl Keeper {
     #[must_use]
     pub fn is_doomed(&self, object: &ObjectId) -> bool {
         let (now, delay) = (self.context.clock.now(), self.context.limits.removal_delay);
-        let doom = self.context.store.get(&DOOMS, object).unwrap_or_default();
-        doom.is_some_and(|doom| doom.fate(now, delay) != Fate::Kept)
+        // A doom is that of the object, whatever its codings are called.
+        let mut dooms = self.context.store.scan(&DOOMS, &Span::range(codings(object)), 1);
+        dooms.any(|doom| doom.is_ok_and(|(_object, doom)| doom.fate(now, delay) != Fate::Kept))
     }
 
     /// Whether `bytes` more could be kept of `space` now; the sentence says why not.

@@ -106,12 +106,16 @@ impl Server {
             }
             ShardRequest::Get { object, index } => {
                 let _room = self.room(OBJECT_MAX_BYTES).await;
-                match keeper.shard(object, index).await {
+                let found = match keeper.coding_of(object) {
+                    Ok(coding) => keeper.shard(coding, index).await,
+                    Err(error) => Err(error),
+                };
+                match found {
                     Ok(found) => return self.send(stream, found).await,
                     Err(error) => Err(error),
                 }
             }
-            ShardRequest::Which { object } => keeper.which(&object).map(|kept| ShardAnswer::Held {
+            ShardRequest::Which { object } => keeper.which_of(object).map(|kept| ShardAnswer::Held {
                 manifest: kept.manifest,
                 indices: kept.indices,
                 receipts: kept.receipts,
@@ -195,7 +199,7 @@ impl Put {
         if manifest.shard(self.index).is_none() || manifest.shard_bytes() != self.length.bytes() {
             return Err(malformed("the manifest has no such shard"));
         }
-        if keeper.manifest(&manifest.object())?.is_none() {
+        if keeper.manifest(&manifest.coding())?.is_none() {
             keeper.has_room(self.space, self.length.bytes())?;
         }
         Ok(manifest)
