@@ -31,4 +31,5 @@ mod cluster {
     mod shelf;
     mod stops;
     mod tampering;
+    mod watching;
 }
