@@ -23,6 +23,9 @@ use crate::{
 /// What a writer signs: the id of the entry.
 pub const DOMAIN: Domain = Domain::new("cosmic/entry/1");
 const ID_CONTEXT: &str = "cosmic entry 1";
+/// What stands in place of a body that was dropped, beside its length, takes so many bytes more than what says that one is
+/// there: the hash, its head and a key.
+pub const DROPPED_BODY_BYTES: i64 = 35;
 
 /// Why bytes are not an entry.
 #[derive(Debug, thiserror::Error)]

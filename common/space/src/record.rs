@@ -1,4 +1,4 @@
-//! The bodies of the entries in a membership channel.
+//! The clear bodies of entries: those of the membership channel, and acknowledgements.
 
 use cosmic_common::{
     hash,
@@ -7,7 +7,7 @@ use cosmic_common::{
     limit::BODY_PLAIN_MAX_BYTES,
     record::{Record, Shape},
 };
-use cosmic_log::{fork::ForkProof, open::Open};
+use cosmic_log::{entry::Entry, fork::ForkProof, kind::Kind, open::Open};
 use minicbor::{Decode, Encode};
 
 use crate::{delegation::Delegation, genesis::Genesis, refusal::Refusal};
@@ -137,4 +137,37 @@ pub struct CopyRecord {
 impl Record for CopyRecord {
     const NAME: &'static str = "copy";
     const LIMIT: usize = 128 + COPY_SEALED_MAX_BYTES;
+}
+
+/// Snapshots one acknowledgement may name.
+pub const ACKNOWLEDGED_MAX: usize = 64;
+
+/// Which snapshots a device has held against what it has, and found to say the same: body of an acknowledgement in a
+/// channel of documents. One that only names heads has no body.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct AcknowledgementRecord {
+    /// The entries of the snapshots.
+    #[n(1)]
+    pub snapshots: Vec<EntryId>,
+}
+
+impl Record for AcknowledgementRecord {
+    const NAME: &'static str = "acknowledgement";
+    const LIMIT: usize = 16 + ACKNOWLEDGED_MAX * 34;
+}
+
+impl AcknowledgementRecord {
+    /// What an entry acknowledges: nothing, unless it is an acknowledgement whose body can be read.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Vec<EntryId> {
+        let is_one = entry.core().kind == Kind::Acknowledgement;
+        let body = entry.body().filter(|body| is_one && !body.is_empty());
+        let mut snapshots = body
+            .and_then(|body| Self::from_bytes(body).ok())
+            .map(|record| record.snapshots)
+            .unwrap_or_default();
+        snapshots.truncate(ACKNOWLEDGED_MAX);
+        snapshots
+    }
 }

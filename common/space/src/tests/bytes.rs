@@ -17,7 +17,10 @@ use super::world::{Pen, key};
 use crate::{
     delegation::{Bearer, Caveats, Delegation},
     genesis::{Durability, Genesis, Policy, membership_channel},
-    record::{CopyRecord, EpochRecord, KEM_KEY_BYTES, MembershipRecord, Revocation, kem_hash},
+    record::{
+        ACKNOWLEDGED_MAX, AcknowledgementRecord, CopyRecord, EpochRecord, KEM_KEY_BYTES, MembershipRecord,
+        Revocation, kem_hash,
+    },
     rights::{Channels, Right, Rights, Role},
     root::{channel_root, membership_root},
     session::SessionProof,
@@ -74,6 +77,11 @@ fn epoch() -> EpochRecord {
     EpochRecord { parents: vec![EpochId::from_bytes([11; 32])], commitment: Hash::from_bytes([12; 32]) }
 }
 
+fn acknowledgement(count: usize) -> AcknowledgementRecord {
+    let ids = (0..count).map(|n| EntryId::from_bytes([u8::try_from(n).unwrap() + 20; 32]));
+    AcknowledgementRecord { snapshots: ids.collect() }
+}
+
 fn fork_proof() -> MembershipRecord {
     let (pen, _) =
         Pen::open(space(), ChannelId::from_bytes([3; 32]), &key(2), 1, Some(EntryId::from_bytes([6; 32])));
@@ -119,9 +127,24 @@ fn golden_records_stay_what_they_are() {
     let copy =
         CopyRecord { epoch: epoch().id(), recipient: kem_hash(&[18; KEM_KEY_BYTES]), sealed: vec![19; 48] };
     pinned(include_str!("../../golden/copy.v1.hex"), &copy);
+    pinned(include_str!("../../golden/acknowledgement.v1.hex"), &acknowledgement(2));
     pinned(include_str!("../../golden/session-proof.v1.hex"), &Signed::sign(proof(), &key(1)));
     pinned(include_str!("../../golden/ticket.v1.hex"), &ticket());
     assert_eq!(*ticket().to_text(), include_str!("../../golden/ticket.v1.txt").trim());
+}
+
+#[test]
+fn an_acknowledgement_names_some_snapshots_and_not_more() {
+    let most = acknowledgement(ACKNOWLEDGED_MAX);
+    assert_eq!(AcknowledgementRecord::from_bytes(&most.to_bytes()).unwrap(), most);
+    assert!(AcknowledgementRecord::from_bytes(&acknowledgement(ACKNOWLEDGED_MAX + 1).to_bytes()).is_err());
+    let (pen, open) = Pen::open(space(), ChannelId::from_bytes([3; 32]), &key(2), 1, None);
+    let of = |kind, body| AcknowledgementRecord::of(&pen.draft(kind, body, &[]));
+    assert_eq!(of(Kind::Acknowledgement, most.to_bytes()), most.snapshots);
+    assert_eq!(of(Kind::Acknowledgement, Vec::new()), [], "one that only names heads");
+    assert_eq!(of(Kind::Acknowledgement, vec![7; 40]), [], "nothing that can be read");
+    assert_eq!(of(Kind::Change, most.to_bytes()), [], "another kind");
+    assert_eq!(AcknowledgementRecord::of(&open), []);
 }
 
 #[test]
@@ -204,9 +227,10 @@ proptest! {
             MembershipRecord::from_bytes(&bytes).is_ok_and(|record| record.check().is_ok()),
             EpochRecord::from_bytes(&bytes).is_ok(),
             CopyRecord::from_bytes(&bytes).is_ok(),
+            AcknowledgementRecord::from_bytes(&bytes).is_ok(),
             Signed::<SessionProof>::from_bytes(&bytes).is_ok(),
         ];
-        prop_assert_eq!(refused, [false; 4]);
+        prop_assert_eq!(refused, [false; 5]);
     }
 
     #[test]
