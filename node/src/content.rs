@@ -46,6 +46,35 @@ impl Record for ChangeBody {
     const LIMIT: usize = BODY_PLAIN_MAX_BYTES;
 }
 
+/// The body of a snapshot entry: what the changes it covers say, in the order in which it names them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SnapshotBody {
+    /// The collection, whose channel the entry stands in.
+    #[n(1)]
+    pub collection: String,
+    /// What each change says.
+    #[n(2)]
+    pub said: Vec<Said>,
+}
+
+/// What a change says, beside its collection.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Said {
+    /// The run in which the updates were made, if it is not that of the log.
+    #[n(0)]
+    pub made_in: Option<Incarnation>,
+    /// The updates, in the order they were made.
+    #[n(1)]
+    pub updates: Vec<Update>,
+}
+
+impl Record for SnapshotBody {
+    const NAME: &'static str = "snapshot";
+    const LIMIT: usize = BODY_PLAIN_MAX_BYTES;
+}
+
 /// The body of a file entry: a file as it stands from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -13,6 +13,7 @@ pub(crate) mod apply;
 pub mod ingest;
 pub(crate) mod open_documents;
 pub(crate) mod seal_pending;
+pub(crate) mod snapshots;
 pub(crate) mod space;
 
 use self::{open_documents::OpenDocuments, space::Space};
@@ -44,6 +45,8 @@ pub struct Core {
     pub(crate) documents: OpenDocuments,
     pub(crate) sealer: BodySealer,
     pub(crate) opener: BodyOpener,
+    /// The snapshot that was opened last: what it covers is looked for entry by entry.
+    pub(crate) opened: Option<snapshots::Opened>,
     outbox: Vec<Event>,
     /// Spaces with pending changes that were touched in this group.
     touched: Vec<SpaceId>,
@@ -67,6 +70,7 @@ impl Core {
             documents: OpenDocuments::default(),
             sealer: BodySealer::new()?,
             opener: BodyOpener::new()?,
+            opened: None,
             outbox: Vec::new(),
             touched: Vec::new(),
         })

@@ -45,6 +45,15 @@ impl Device {
         self.incarnation
     }
 
+    /// The incarnation of the logs in which this run writes snapshots: apart from its changes, so that packs of changes
+    /// can go as a whole.
+    #[must_use]
+    pub fn snapshots(&self) -> Incarnation {
+        let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            hash::derive("cosmic incarnation of snapshots 1", &[self.incarnation.as_bytes()]);
+        Incarnation::from_bytes(bytes)
+    }
+
     /// The device's writer key in a space: its reference is the genesis nonce for who created it, the space id for
     /// everybody else.
     #[must_use]

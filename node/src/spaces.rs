@@ -198,6 +198,9 @@ impl Core {
         let of_logs = "(SELECT log FROM logs WHERE space = ?1)";
         let of_objects = "(SELECT object FROM objects WHERE space = ?1)";
         for statement in [
+            "DELETE FROM covers WHERE snapshot IN (SELECT snapshot FROM snapshots WHERE space = ?1)"
+                .to_owned(),
+            format!("DELETE FROM acknowledged WHERE log IN {of_logs}"),
             format!("DELETE FROM entries WHERE log IN {of_logs}"),
             format!(
                 "DELETE FROM shard_receipts WHERE object IN (SELECT object FROM packs WHERE log IN {of_logs})"
@@ -211,6 +214,8 @@ impl Core {
         }
         for table in [
             "logs",
+            "snapshots",
+            "looked",
             "wanted",
             "pending",
             "documents",

@@ -60,6 +60,10 @@ fn describe(node: &Node, connection: &Connection, space: SpaceId) -> Result<Valu
         })
         .map_err(no_space)?;
     let count = |sql: &str| connection.query_row(sql, params![space.as_bytes()], |row| row.get::<_, u64>(0));
+    let snapshots = count("SELECT count(*) FROM snapshots WHERE space = ?1")?;
+    let waiting = count(
+        "SELECT count(*) FROM entries JOIN logs ON logs.log = entries.log WHERE applied = 0 AND space = ?1",
+    )?;
     let documents = count("SELECT count(*) FROM documents WHERE space = ?1 AND json IS NOT NULL")?;
     let entries = count("SELECT count(*) FROM entries JOIN logs ON logs.log = entries.log WHERE space = ?1")?;
     let logs = count("SELECT count(*) FROM logs WHERE space = ?1")?;
@@ -68,6 +72,7 @@ fn describe(node: &Node, connection: &Connection, space: SpaceId) -> Result<Valu
     let durability = durability::summary(node, connection, space)?;
     Ok(json!({
         "space": space, "name": name, "joining": joining, "documents": documents, "entries": entries, "logs": logs,
+        "snapshots": snapshots, "waiting": waiting,
         "gateway": session.map(|session| session.gateway), "in_sync": session.is_some_and(|session| session.in_sync),
         "replicas": replicas, "level": durability.get("level"),
     }))

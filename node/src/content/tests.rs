@@ -27,6 +27,16 @@ fn changes() -> [ChangeBody; 2] {
     ]
 }
 
+fn snapshots() -> [SnapshotBody; 2] {
+    let said = |body: &ChangeBody| Said { made_in: body.made_in, updates: body.updates.clone() };
+    let [first, second] = changes();
+    let nothing = Said { made_in: None, updates: Vec::new() };
+    [
+        SnapshotBody { said: vec![said(&first)], collection: first.collection },
+        SnapshotBody { said: vec![said(&second), nothing], collection: second.collection },
+    ]
+}
+
 fn files() -> [FileBody; 2] {
     let chunk = ChunkReference {
         object: ObjectId::from_bytes([1; 32]),
@@ -60,6 +70,7 @@ fn golden<T: Record + PartialEq + Debug>(file: &str, samples: &[T]) {
 fn golden_bytes_of_version_1() {
     golden("change.v1.hex", &changes());
     golden("file.v1.hex", &files());
+    golden("snapshot.v1.hex", &snapshots());
 }
 
 #[test]
@@ -87,6 +98,9 @@ proptest! {
     #[test]
     fn whatever_was_sealed_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         if let Ok(body) = FileBody::from_bytes(&bytes) {
+            prop_assert_eq!(body.to_bytes(), bytes.clone());
+        }
+        if let Ok(body) = SnapshotBody::from_bytes(&bytes) {
             prop_assert_eq!(body.to_bytes(), bytes);
         }
     }

@@ -22,13 +22,21 @@ pub(crate) struct NewEntry {
     pub(crate) priority: Priority,
     pub(crate) epoch: Option<EpochId>,
     pub(crate) objects: Vec<ObjectId>,
+    pub(crate) covers: Vec<EntryId>,
     pub(crate) targets: Vec<EntryId>,
 }
 
 impl NewEntry {
     /// A clear entry.
     pub(crate) const fn clear(kind: Kind) -> Self {
-        Self { kind, priority: Priority::Normal, epoch: None, objects: Vec::new(), targets: Vec::new() }
+        Self {
+            kind,
+            priority: Priority::Normal,
+            epoch: None,
+            objects: Vec::new(),
+            covers: Vec::new(),
+            targets: Vec::new(),
+        }
     }
 
     /// A sealed entry.
@@ -38,6 +46,7 @@ impl NewEntry {
             priority: Priority::Interactive,
             epoch: Some(epoch),
             objects: Vec::new(),
+            covers: Vec::new(),
             targets: Vec::new(),
         }
     }
@@ -68,6 +77,34 @@ impl Space {
         body: impl FnOnce(&mut Core, &[u8]) -> Result<Vec<u8>, Error>,
     ) -> Result<Entry, Error> {
         let log = self.open_own_log(core, connection, channel)?;
+        self.append_after(core, connection, (log, channel), new, body)
+    }
+
+    /// Appends a snapshot to the log in which this run writes those of `channel`.
+    ///
+    /// # Errors
+    /// As [`Space::append`].
+    pub(crate) fn append_snapshot(
+        &mut self,
+        core: &mut Core,
+        connection: &Connection,
+        channel: ChannelId,
+        new: NewEntry,
+        body: impl FnOnce(&mut Core, &[u8]) -> Result<Vec<u8>, Error>,
+    ) -> Result<Entry, Error> {
+        let open = Open { incarnation: core.context.device.snapshots(), ..self.own_log(core, channel) };
+        let log = self.open(core, connection, open)?;
+        self.append_after(core, connection, (log, channel), new, body)
+    }
+
+    fn append_after(
+        &mut self,
+        core: &mut Core,
+        connection: &Connection,
+        (log, channel): (LogId, ChannelId),
+        new: NewEntry,
+        body: impl FnOnce(&mut Core, &[u8]) -> Result<Vec<u8>, Error>,
+    ) -> Result<Entry, Error> {
         let mut dependencies = self.new_dependencies(log, channel);
         while dependencies.len() > DEPENDENCIES_MAX {
             let some = dependencies.split_off(dependencies.len() - DEPENDENCIES_MAX);
@@ -103,13 +140,18 @@ impl Space {
             return Ok(*log);
         }
         let open = self.own_log(core, channel);
+        let log = self.open(core, connection, open)?;
+        self.mine.insert(channel, log);
+        Ok(log)
+    }
+
+    fn open(&mut self, core: &mut Core, connection: &Connection, open: Open) -> Result<LogId, Error> {
         let log = open.log_id();
         if !self.logs.contains_key(&log) {
             self.time = self.time.tick(core.now());
             let (state, entry) = open_log(open, self.time, &self.writer)?;
             self.store(core, connection, state, &entry, true)?;
         }
-        self.mine.insert(channel, log);
         Ok(log)
     }
 
@@ -127,6 +169,7 @@ impl Space {
             priority: new.priority,
             epoch: new.epoch,
             objects: new.objects,
+            covers: new.covers,
             targets: new.targets,
             dependencies,
             ..Draft::new(new.kind, self.time)
@@ -185,7 +228,8 @@ impl Space {
         applied: bool,
     ) -> Result<(), Error> {
         let (log, head, open) = (entry.core().log, state.head(), *state.open());
-        let mine = open.incarnation == core.context.device.incarnation();
+        let device = &core.context.device;
+        let mine = [device.incarnation(), device.snapshots()].contains(&open.incarnation);
         let bytes = entry.to_bytes();
         connection
             .prepare_cached("INSERT INTO entries (log, seq, id, applied, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?
@@ -210,6 +254,8 @@ impl Space {
         if open.channel == self.membership_channel() {
             self.membership.insert(entry)?;
             core.tell(Event::Spaces);
+        } else {
+            self.note_snapshots(connection, &open, entry, mine)?;
         }
         self.logs.insert(log, state);
         let frames = vec![bytes.into()];

@@ -92,10 +92,10 @@ impl Space {
         if !entry.core().kind.is_sealed() {
             return Ok(Applied::Done);
         }
+        let Some(body) = entry.body() else { return self.apply_replaced(core, connection, open, entry) };
         let Some(secret) = entry.core().epoch.and_then(|epoch| self.epochs.get(&epoch)).cloned() else {
             return Ok(Applied::Waits);
         };
-        let Some(body) = entry.body() else { return Ok(Applied::Done) };
         let plain = match core.opener.open(&secret, entry.core_bytes(), body) {
             Ok(plain) => plain,
             Err(error) => {
@@ -104,19 +104,33 @@ impl Space {
             }
         };
         let applied = match entry.core().kind {
-            Kind::Change => self.apply_change(core, connection, open, entry, &plain),
+            Kind::Change => ChangeBody::from_bytes(&plain)
+                .map_err(Error::from)
+                .and_then(|body| self.apply_change(core, connection, open, entry, &body)),
+            Kind::Snapshot => self.examine_snapshot(core, connection, open, entry, &plain),
             Kind::File => self.apply_file(core, connection, entry, &plain),
             _ => Ok(()),
         };
-        match applied {
-            Ok(()) => {}
-            // A member wrote what no honest node writes. The entry stays, so that roots stay equal.
-            Err(error @ (Error::Damaged(_) | Error::Document(_) | Error::Name { .. })) => {
-                tracing::warn!(entry = %entry.id().short(), %error, "the content of an entry is refused");
-            }
-            Err(error) => return Err(error),
+        settled(entry, applied)
+    }
+
+    /// Applies an entry whose body was dropped: what it said stands in a snapshot that others have acknowledged. Until that
+    /// and its key are here, the entry waits.
+    fn apply_replaced(
+        &mut self,
+        core: &mut Core,
+        connection: &Connection,
+        open: &Open,
+        entry: &Entry,
+    ) -> Result<Applied, Error> {
+        if entry.core().kind == Kind::Snapshot {
+            return Ok(Applied::Done);
         }
-        Ok(Applied::Done)
+        let Some(said) = self.said_by_snapshot(core, connection, open, &entry.id())? else {
+            return Ok(Applied::Waits);
+        };
+        let applied = self.apply_change(core, connection, open, entry, &said);
+        settled(entry, applied)
     }
 
     fn apply_change(
@@ -125,9 +139,8 @@ impl Space {
         connection: &Connection,
         open: &Open,
         entry: &Entry,
-        plain: &[u8],
+        body: &ChangeBody,
     ) -> Result<(), Error> {
-        let body = ChangeBody::from_bytes(plain)?;
         if self.secrets()?.channel_id(&body.collection) != open.channel {
             return Err(engine::Error::ForeignOperations.into());
         }
@@ -249,6 +262,19 @@ impl Space {
             }
         }
         Ok(())
+    }
+}
+
+/// What an entry came to whose content was looked at.
+fn settled(entry: &Entry, applied: Result<(), Error>) -> Result<Applied, Error> {
+    match applied {
+        Ok(()) => Ok(Applied::Done),
+        // A member wrote what no honest node writes. The entry stays, so that roots stay equal.
+        Err(error @ (Error::Damaged(_) | Error::Document(_) | Error::Name { .. })) => {
+            tracing::warn!(entry = %entry.id().short(), %error, "the content of an entry is refused");
+            Ok(Applied::Done)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -56,6 +56,7 @@ impl Core {
             if ingested.stored > 0 {
                 space.take_secrets(core, connection)?;
                 space.apply_waiting(core, connection)?;
+                space.acknowledge(core, connection)?;
             }
             Ok(ingested)
         })

@@ -36,6 +36,7 @@ impl Core {
         self.with_space(connection, id, |core, space| {
             if core.context.uplinks.should_seal(id, space.pending_bytes) {
                 space.seal_pending(core, connection)?;
+                space.take_snapshots(core, connection)?;
             }
             Ok(())
         })
@@ -43,7 +44,10 @@ impl Core {
 
     /// Seals all that is pending in `space`: somebody has come to take it.
     pub(crate) fn seal_all(&mut self, connection: &Connection, id: &SpaceId) -> Result<(), Error> {
-        self.with_space(connection, id, |core, space| space.seal_pending(core, connection))
+        self.with_space(connection, id, |core, space| {
+            space.seal_pending(core, connection)?;
+            space.take_snapshots(core, connection)
+        })
     }
 }
 

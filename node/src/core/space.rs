@@ -41,6 +41,10 @@ pub(crate) struct Space {
     pub(crate) covered: BTreeMap<LogId, Covered>,
     /// Logs with entries that wait for others.
     pub(crate) waiting: BTreeSet<LogId>,
+    /// Snapshots that were held against what is here, and are to be acknowledged, by channel.
+    pub(crate) verified: BTreeMap<ChannelId, Vec<EntryId>>,
+    /// Entries of each channel since it was last looked at for a snapshot.
+    pub(crate) grown: BTreeMap<ChannelId, u64>,
     /// Bytes of pending changes.
     pub(crate) pending_bytes: usize,
     pub(crate) time: HybridTime,
@@ -89,6 +93,7 @@ impl Space {
         space.read_logs(connection)?;
         space.membership = Membership::restore(*id, &membership_entries(connection, id)?)?;
         space.read_epochs(connection)?;
+        space.read_growth(connection)?;
         space.pending_bytes = connection.query_row(
             "SELECT coalesce(sum(length(content)), 0) FROM pending WHERE space = ?1",
             [id.as_bytes()],
@@ -112,6 +117,8 @@ impl Space {
             mine: BTreeMap::new(),
             covered: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            verified: BTreeMap::new(),
+            grown: BTreeMap::new(),
             pending_bytes: 0,
             time: HybridTime::default(),
         }

@@ -14,7 +14,7 @@ const APPLICATION_ID: i64 = 0x434f_534d;
 pub(super) const FORMAT: i64 = STEPS.len() as i64;
 
 /// What makes each format of the one before it. A step that was released never changes.
-pub(super) const STEPS: [&str; 2] = [FIRST, PACKS];
+pub(super) const STEPS: [&str; 3] = [FIRST, PACKS, COVERS];
 
 const FIRST: &str = "
     -- one value each: incarnation, fingerprint of the data directory
@@ -95,6 +95,22 @@ const PACKS: &str = "
     -- the last entry of a log that somebody waits for to lie in a pack
     CREATE TABLE wanted (log BLOB PRIMARY KEY, space BLOB NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX wanted_by_space ON wanted (space);
+";
+
+const COVERS: &str = "
+    -- snapshots and where they stand; `verified` once what they say was held against the entries they cover
+    CREATE TABLE snapshots (
+        snapshot BLOB PRIMARY KEY, space BLOB NOT NULL, log BLOB NOT NULL, seq INTEGER NOT NULL, verified INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE covers (entry BLOB NOT NULL, snapshot BLOB NOT NULL, PRIMARY KEY (entry, snapshot)) WITHOUT ROWID;
+    -- who says that he has verified a snapshot: the log that says so, and where
+    CREATE TABLE acknowledged (
+        snapshot BLOB NOT NULL, log BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (snapshot, log)
+    ) WITHOUT ROWID;
+    -- the last entry of a channel that was looked at for a snapshot
+    CREATE TABLE looked (
+        space BLOB NOT NULL, channel BLOB NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (space, channel)
+    ) WITHOUT ROWID;
 ";
 
 /// Creates the tables in a new file, brings an older one up to date, accepts ours, refuses everything else.

@@ -74,6 +74,8 @@ fn spaces() -> Vec<(&'static str, Value)> {
                 ("documents", count()),
                 ("entries", count()),
                 ("logs", count()),
+                ("snapshots", count()),
+                ("waiting", count()),
                 ("gateway", text_or_null()),
                 ("in_sync", truth()),
                 ("replicas", list(&text())),
