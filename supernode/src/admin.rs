@@ -184,6 +184,7 @@ async fn usage(State(door): State<Door>) -> Result<Json<Value>, Refused> {
             "space": space, "entries": used.entries, "entry_bytes": used.entry_bytes,
             "objects": used.objects, "shards": used.shards, "shard_bytes": used.shard_bytes,
             "cold_shards": used.cold_shards, "cold_shard_bytes": used.cold_shard_bytes,
+            "dropped_bodies": used.dropped_bodies, "dropped_bytes": used.dropped_bytes,
             "bytes": used.entry_bytes + used.shard_bytes,
         })
     };

@@ -226,6 +226,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
                 "shards",
                 "shard_bytes",
                 "cold_shard_bytes",
+                "dropped_bytes",
             ];
             output.table(&running()?.get("usage")?, "/spaces", &columns)?;
         }

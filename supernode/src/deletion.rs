@@ -41,7 +41,10 @@ use cosmic_custody::{
 };
 use cosmic_runtime::exit::sentence;
 
-pub(crate) use self::claims::{learn_from_old_entries, note_entry, note_pack};
+pub(crate) use self::{
+    claims::{learn_from_old_entries, note_entry, note_pack},
+    settle::unpack,
+};
 pub use self::{config::Config, metrics::Metrics};
 use crate::{
     care,

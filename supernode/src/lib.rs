@@ -7,6 +7,7 @@ pub mod cli;
 pub mod cold;
 pub mod config;
 pub mod context;
+pub mod covers;
 pub mod deletion;
 pub mod duty;
 pub mod entries;

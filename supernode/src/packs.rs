@@ -5,6 +5,7 @@
 //!   ▲                                   │ Note
 //! writer of the space ◀── packed ───────┴──▶ the other replicas
 //!   ▲── free ── freeing: all shards signed for, twice
+//!   ▲── thin ── replaced: snapshots say the same as all bodies of the run
 //! ```
 
 mod config;
@@ -15,6 +16,7 @@ mod packer;
 mod reader;
 mod status;
 mod tails;
+mod thinning;
 mod wanted;
 
 use std::{fmt, sync::Arc};

@@ -88,6 +88,10 @@ pub struct Totals {
     pub cold_shards: u64,
     /// Their bytes, which are no bytes of this disk.
     pub cold_shard_bytes: u64,
+    /// Bodies of entries that were dropped here because snapshots replace them.
+    pub dropped_bodies: u64,
+    /// Their bytes.
+    pub dropped_bytes: u64,
 }
 
 impl Totals {
@@ -147,7 +151,7 @@ impl Quotas {
         Ok(self.0.store.commit(batch).await?)
     }
 
-    /// What all spaces together keep here: a walk over seven counters per space, never over the data. Blocks.
+    /// What all spaces together keep here: a walk over nine counters per space, never over the data. Blocks.
     ///
     /// # Errors
     /// If the counters cannot be read.
@@ -164,7 +168,7 @@ pub fn totals(store: &Store) -> Result<Totals, cosmic_store::Error> {
     Ok(sum_of(by_space(store)?.values()))
 }
 
-/// What each space keeps in `store`: seven counters each, never the data. Blocks.
+/// What each space keeps in `store`: nine counters each, never the data. Blocks.
 ///
 /// # Errors
 /// If the counters cannot be read.
@@ -182,6 +186,8 @@ pub fn by_space(store: &Store) -> Result<BTreeMap<SpaceId, Totals>, cosmic_store
             Some(Account::Objects) => used.objects = amount,
             Some(Account::ColdShards) => used.cold_shards = amount,
             Some(Account::ColdShardBytes) => used.cold_shard_bytes = amount,
+            Some(Account::DroppedBodies) => used.dropped_bodies = amount,
+            Some(Account::DroppedBytes) => used.dropped_bytes = amount,
             None => {}
         }
     }
@@ -199,6 +205,8 @@ pub fn sum_of<'a>(spaces: impl IntoIterator<Item = &'a Totals>) -> Totals {
         shard_bytes: sum.shard_bytes + one.shard_bytes,
         cold_shards: sum.cold_shards + one.cold_shards,
         cold_shard_bytes: sum.cold_shard_bytes + one.cold_shard_bytes,
+        dropped_bodies: sum.dropped_bodies + one.dropped_bodies,
+        dropped_bytes: sum.dropped_bytes + one.dropped_bytes,
     })
 }
 

@@ -40,7 +40,9 @@ use self::{
 pub use self::{
     error::Error,
     forget::Forgotten,
-    handle::{Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Run, Space},
+    handle::{
+        Appended, Brought, Challenge, Event, Grown, Opened, Origin, Pending, Receipts, Run, Space, Thin,
+    },
     judging::Judged,
     relay::Overlay,
 };

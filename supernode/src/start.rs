@@ -32,6 +32,7 @@ use crate::{
     cold::{self, Cold},
     config::Config,
     context::Context,
+    covers::Covers,
     deletion::{self, Deletion},
     entries,
     holders::{Holders, Latest},
@@ -161,6 +162,7 @@ impl Services {
         let care = Care::start(context, shards.clone(), objects.clone(), looks, &config.care, care_metrics)?;
         packs.start(care.clone());
         deletion.start();
+        Covers::new(context, spaces.clone(), &config.deletion).start();
         cold.start(shards.clone());
         let keeping = (shards.clone(), spaces.clone());
         let moves_metrics = moves::Metrics::register(registry);

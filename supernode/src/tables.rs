@@ -5,12 +5,13 @@
 //! `placements`, `staging`), what is kept for others (`handed`), what is to move elsewhere (`strays`, `leaving`), what is to
 //! go from the cold store (`discards`), accounts (`usage`, `quotas`), and what is removed: at the replicas of a space who
 //! claims what (`claims`, `claimants`, `packed`, `tombstones`, `unsettled`) and what nobody does (`removals`), at holders
-//! `leases` and `dooms`, at both the signed `deletions`.
+//! `leases` and `dooms`, at both the signed `deletions`; and bodies that snapshots replace (`bodies`, `snapshots`,
+//! `acknowledged`, `replaced`).
 
 use bytes::Bytes;
 use cosmic_common::{
     heads::Head,
-    id::{ChannelId, EntryId, Hash, LogId, ObjectId, PeerId, SpaceId},
+    id::{ChannelId, EntryId, Hash, LogId, ObjectId, PeerId, SpaceId, WriterId},
     record::Record,
     time::Timestamp,
 };
@@ -116,6 +117,38 @@ impl Record for RemovalRow {
     const LIMIT: usize = 64;
 }
 
+/// A snapshot whose covered entries still have their bodies here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SnapshotRow {
+    /// The channel of the snapshot, and of what it may replace.
+    #[n(1)]
+    pub channel: ChannelId,
+    /// Who wrote it.
+    #[n(2)]
+    pub writer: WriterId,
+    /// The log it stands in,
+    #[n(3)]
+    pub log: LogId,
+    /// and where.
+    #[n(4)]
+    pub seq: u64,
+    /// When enough devices had acknowledged it, as far as was known here.
+    #[n(5)]
+    pub since: Option<Timestamp>,
+    /// When it is looked at next.
+    #[n(6)]
+    pub next: Timestamp,
+    /// How often something it covers was not here.
+    #[n(7)]
+    pub tries: u32,
+}
+
+impl Record for SnapshotRow {
+    const NAME: &'static str = "snapshot row";
+    const LIMIT: usize = 160;
+}
+
 /// Exact bytes of entries, by log and sequence number.
 pub const ENTRIES: Table<(LogId, u64), Bytes> =
     Table::<(LogId, u64), Bytes>::bytes("entries", 1).prefixed::<LogId>();
@@ -199,6 +232,21 @@ pub const DELETIONS: Table<(ObjectId, PeerId), Bytes> =
 pub const LEASES: Table<(Timestamp, ObjectId), SpaceId> =
     Table::<(Timestamp, ObjectId), SpaceId>::fixed("leases", 1);
 
+/// Entries of documents whose bodies are needed: the log, the place, and which entry it is. Those kept by a version without
+/// covers are noted when they are met.
+pub const BODIES: Table<(LogId, u64), EntryId> =
+    Table::<(LogId, u64), EntryId>::fixed("bodies", 1).prefixed::<LogId>();
+/// Snapshots whose covered entries still have their bodies here.
+pub const SNAPSHOTS: Table<(SpaceId, EntryId), SnapshotRow> =
+    Table::<(SpaceId, EntryId), SnapshotRow>::records("snapshots", 1).prefixed::<SpaceId>();
+/// Who acknowledged which snapshot, whether or not that is here: the snapshot, the writer, and where he said so.
+pub const ACKNOWLEDGED: Table<(SpaceId, EntryId, WriterId), (LogId, u64)> =
+    Table::<(SpaceId, EntryId, WriterId), (LogId, u64)>::fixed("acknowledged", 1)
+        .prefixed::<(SpaceId, EntryId)>();
+/// Entries that a snapshot replaces and whose bodies are still here: until the whole run they lie in needs none.
+pub const REPLACED: Table<(SpaceId, LogId, u64), ()> =
+    Table::<(SpaceId, LogId, u64), ()>::fixed("replaced", 1).prefixed::<SpaceId>();
+
 /// Evidence, by holder, object, shard and auditor.
 pub const EVIDENCE: Table<(PeerId, ObjectId, u8, PeerId), EvidenceRow> =
     Table::<(PeerId, ObjectId, u8, PeerId), EvidenceRow>::records("evidence", 1);
@@ -241,6 +289,10 @@ pub enum Account {
     ColdShards = 5,
     /// Their bytes.
     ColdShardBytes = 6,
+    /// Bodies that were dropped because a snapshot replaces them.
+    DroppedBodies = 7,
+    /// Their bytes.
+    DroppedBytes = 8,
 }
 
 impl Account {
@@ -255,6 +307,8 @@ impl Account {
             Self::Objects,
             Self::ColdShards,
             Self::ColdShardBytes,
+            Self::DroppedBodies,
+            Self::DroppedBytes,
         ];
         all.into_iter().find(|account| *account as u8 == number)
     }
@@ -295,6 +349,10 @@ pub fn schema() -> Schema {
         .table(&DOOMS)
         .table(&DELETIONS)
         .table(&LEASES)
+        .table(&BODIES)
+        .table(&SNAPSHOTS)
+        .table(&ACKNOWLEDGED)
+        .table(&REPLACED)
 }
 
 /// The shards of all codings of an object, whichever of their names is given.

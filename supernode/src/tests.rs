@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod care;
 mod cold;
+mod covers;
 mod deletion;
 mod device;
 mod entries;

@@ -9,6 +9,7 @@ mod cluster {
     mod clock;
     mod cold;
     mod copies;
+    mod covers;
     mod dead;
     mod deletion;
     mod door;

@@ -152,6 +152,7 @@ fn entry(table: &str, key: &Value, bytes: &[u8]) -> Value {
         "kind": format!("{:?}", core.kind), "priority": format!("{:?}", core.priority),
         "time": format!("{:?}", core.time), "epoch": core.epoch, "dependencies": core.dependencies,
         "objects": core.objects, "covers": core.covers, "targets": core.targets, "body_bytes": entry.body_bytes(),
+        "dropped": entry.body().is_none(),
         // Membership is clear by design; whatever is sealed is told by its length alone, its bytes are in `raw`.
         "clear_body": entry.body().filter(|_| !core.kind.is_sealed()).map(hex),
     })

@@ -47,6 +47,8 @@ pub(super) async fn status(door: &Door) -> Value {
         "spaces": totals.spaces,
         "entries": totals.entries,
         "entry_bytes": totals.entry_bytes,
+        "dropped_bodies": totals.dropped_bodies,
+        "dropped_bytes": totals.dropped_bytes,
         "objects": totals.objects,
         "shards": totals.shards,
         "shard_bytes": totals.shard_bytes,

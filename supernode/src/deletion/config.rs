@@ -15,7 +15,7 @@ const DOUBLINGS_MAX: u32 = 6;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How long an object that nobody claims any more stays at each holder.
+    /// How long an object that nobody claims any more stays at each holder, and a body that a snapshot replaces at each replica.
     pub delay_secs: u64,
     /// How long an object that nobody has claimed yet is kept.
     pub lease_secs: u64,
@@ -56,7 +56,7 @@ impl Config {
         Duration::from_secs(self.lease_secs)
     }
 
-    pub(super) const fn look_every(&self) -> Duration {
+    pub(crate) const fn look_every(&self) -> Duration {
         Duration::from_secs(self.look_every_secs)
     }
 

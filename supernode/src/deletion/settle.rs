@@ -9,7 +9,7 @@ use cosmic_runtime::exit::sentence;
 use cosmic_store::{Batch, Span};
 
 use super::{Deletion, Error, PAGE};
-use crate::tables::{CLAIMANTS, REMOVALS, RemovalRow, UNSETTLED};
+use crate::tables::{CLAIMANTS, PACKED, REMOVALS, RemovalRow, UNSETTLED};
 
 impl Deletion {
     /// Looks at a page of entries behind `after`; where a space does not answer they wait for the next time.
@@ -60,9 +60,19 @@ impl Deletion {
     /// Begins a removal.
     pub(super) fn begin(&self, batch: &mut Batch, space: SpaceId, object: ObjectId) {
         let now = self.now();
-        let row = RemovalRow { since: now, next: Timestamp::default(), tries: 0, keeping: 0, silent: 0 };
-        batch.put(&REMOVALS, &(space, object), &row);
+        batch.put(&REMOVALS, &(space, object), &row_since(now));
         self.0.metrics.removals_begun.inc();
         tracing::info!(space = %space.short(), object = %object.short(), "nobody claims an object any more");
     }
+}
+
+/// The removal of what nobody has claimed since `now`.
+const fn row_since(now: Timestamp) -> RemovalRow {
+    RemovalRow { since: now, next: Timestamp::from_unix_ms(0), tries: 0, keeping: 0, silent: 0 }
+}
+
+/// A pack is of no use any more: it is removed like any object that nobody claims.
+pub(crate) fn unpack(batch: &mut Batch, space: SpaceId, object: ObjectId, now: Timestamp) {
+    batch.delete(&PACKED, &(space, object));
+    batch.put(&REMOVALS, &(space, object), &row_since(now));
 }

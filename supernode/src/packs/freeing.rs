@@ -29,9 +29,17 @@ impl Packs {
     /// Looks again and again for runs whose entries may go.
     pub(super) async fn free_what_is_packed(self, care: Care) {
         let clock = self.0.context.clock.clone();
-        let mut after = None;
+        let (mut after, mut behind) = (None, None);
         loop {
             clock.sleep(self.0.config.look_every()).await;
+            // One after the other: both go by what the table holds of a run.
+            match self.thin_some(behind).await {
+                Ok(last) => behind = last,
+                Err(error) => {
+                    behind = None;
+                    tracing::warn!(reason = sentence(&error), "which bodies may go cannot be read");
+                }
+            }
             match self.free_some(&care, after).await {
                 Ok(last) => after = last,
                 Err(error) => {

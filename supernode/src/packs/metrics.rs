@@ -13,6 +13,9 @@ pub struct Metrics {
     pub(super) refused: Counter,
     pub(super) freed: Counter,
     pub(super) entries_freed: Counter,
+    pub(super) thinned: Counter,
+    pub(super) bodies_dropped: Counter,
+    pub(super) body_bytes_dropped: Counter,
 }
 
 impl Metrics {
@@ -36,6 +39,13 @@ impl Metrics {
             room.register("refused", "packs that are not what they were said to be", metrics.refused.clone());
             room.register("freed", "runs whose entries were freed here", metrics.freed.clone());
             room.register("freed_entries", "entries in these runs", metrics.entries_freed.clone());
+            room.register("thinned", "packed runs whose bodies snapshots replaced", metrics.thinned.clone());
+            room.register(
+                "dropped_bodies",
+                "bodies that were dropped with them",
+                metrics.bodies_dropped.clone(),
+            );
+            room.register("dropped_bytes", "bytes of these bodies", metrics.body_bytes_dropped.clone());
         });
         metrics
     }

@@ -10,6 +10,8 @@ use cosmic_custody::{
     pack::bytes,
 };
 
+use cosmic_log::entry::Entry;
+
 use super::Packs;
 use crate::{
     duty, objects,
@@ -72,6 +74,10 @@ impl Error {
     }
 }
 
+fn lacks_body(entry: &Entry) -> bool {
+    entry.core().kind.is_sealed() && entry.body().is_none()
+}
+
 impl Packs {
     /// Notes packs that are made of entries kept here, and says which of them are noted now.
     ///
@@ -126,6 +132,10 @@ impl Packs {
                 return Ok(None);
             }
             entries.extend(part);
+        }
+        if entries.iter().any(|entry| Entry::from_bytes(entry).is_ok_and(|entry| lacks_body(&entry))) {
+            // Snapshots replace what is in it: nobody needs it here.
+            return Ok(None);
         }
         let comparing = tokio::task::spawn_blocking(move || packed.is_made_of(&entries));
         if !comparing.await.map_err(|_gone| Error::Stopping)? {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cosmic_common::id::{LogId, ObjectId, SpaceId};
-use cosmic_custody::{Pack, Packed};
+use cosmic_custody::{Duty, Pack, Packed};
 use cosmic_store::{Span, Store};
 use cosmic_sync::message::Frame;
 
@@ -65,6 +65,12 @@ impl Reader {
     #[must_use]
     pub fn new(store: Store, objects: Objects) -> Self {
         Self(Arc::new(Inner { store, objects, cache: Mutex::default() }))
+    }
+
+    /// The replicas of a space, by this and by earlier tables.
+    #[must_use]
+    pub fn duty(&self, space: &SpaceId) -> Duty {
+        self.0.objects.holders().duty(space)
     }
 
     /// The tables.

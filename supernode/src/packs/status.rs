@@ -48,6 +48,9 @@ impl Packs {
             "refused": metrics.refused.get(),
             "freed": metrics.freed.get(),
             "freed_entries": metrics.entries_freed.get(),
+            "thinned": metrics.thinned.get(),
+            "dropped_bodies": metrics.bodies_dropped.get(),
+            "dropped_bytes": metrics.body_bytes_dropped.get(),
             "rules": {
                 "full_bytes": config.full_bytes,
                 "idle_after_secs": config.idle_after_secs,

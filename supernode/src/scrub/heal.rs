@@ -1,9 +1,14 @@
 //! Healing what is damaged here: a shard from any k of the others, an entry from another replica.
 
+use cosmic_common::id::{LogId, SpaceId};
+use cosmic_log::entry::{self, Entry};
+use cosmic_space::covers::is_replaceable;
+use cosmic_store::{Span, Store};
+
 use super::{Fault, Scrub, Thing, check};
 use crate::{
     cold, objects, replica,
-    tables::{ENTRIES, KEPT},
+    tables::{Account, ENTRIES, KEPT, PACKS, TAILS, account},
 };
 
 /// Bytes asked for at least; the largest entry comes whatever this says.
@@ -70,20 +75,50 @@ impl Scrub {
         let Thing::Entry { space, channel, log, seq } = *thing else { return Ok(()) };
         let store = &self.0.context.store;
         let Some(row) = check::row(store, space, channel, log)? else { return Ok(()) };
-        let mut why = Error::Nobody;
+        let is_thinned = is_thinned(store, space, log, seq)?;
+        let (mut why, mut bare) = (Error::Nobody, None);
         for peer in self.0.replicas.of(&space) {
             match self.0.replicas.range(peer, space, (log, seq, seq), ENTRY_BYTES).await {
                 Ok(entries) => {
-                    let right = entries.into_iter().find(|bytes| check::is_entry(bytes, &row, log, seq));
-                    if let Some(bytes) = right {
-                        let mut batch = store.batch();
-                        batch.put_slice(&ENTRIES, &(log, seq), &bytes);
-                        return Ok(store.commit(batch).await?);
+                    let right = entries.iter().find(|bytes| check::is_entry(bytes, &row, log, seq));
+                    let right = right.and_then(|bytes| Entry::from_bytes(bytes).ok());
+                    match right.map(|entry| if is_thinned { headers(entry) } else { entry }) {
+                        // Another replica has dropped the body already; perhaps not all have.
+                        Some(entry) if lacks_body(&entry) && !is_thinned => bare = Some(entry),
+                        Some(entry) => {
+                            let mut batch = store.batch();
+                            batch.put_slice(&ENTRIES, &(log, seq), entry.as_bytes());
+                            return Ok(store.commit(batch).await?);
+                        }
+                        None => {}
                     }
                 }
                 Err(error) => why = error.into(),
             }
         }
-        Err(why)
+        let entry = bare.ok_or(why)?;
+        let mut batch = store.batch();
+        batch.put_slice(&ENTRIES, &(log, seq), entry.as_bytes());
+        let less = i64::try_from(entry.body_bytes()).unwrap_or(i64::MAX) - entry::DROPPED_BODY_BYTES;
+        account(&mut batch, &space, Account::EntryBytes, -less);
+        Ok(store.commit(batch).await?)
     }
+}
+
+/// Whether the bodies of the run that this entry was packed in were dropped here: it is in no pack, and waits for none.
+fn is_thinned(store: &Store, space: SpaceId, log: LogId, seq: u64) -> Result<bool, cosmic_store::Error> {
+    let span = Span::range((space, log, seq)..=(space, log, u64::MAX));
+    let run = store.scan(&PACKS, &span, 1).next().transpose()?;
+    let is_packed = run.is_some_and(|(_place, (from, _pack))| from <= seq);
+    let waits = store.get(&TAILS, &(space, log))?.is_some_and(|tail| tail.from <= seq);
+    Ok(!is_packed && !waits)
+}
+
+/// The entry as a run that was thinned has it.
+fn headers(entry: Entry) -> Entry {
+    if is_replaceable(entry.core().kind) { entry.without_body() } else { entry }
+}
+
+fn lacks_body(entry: &Entry) -> bool {
+    entry.core().kind.is_sealed() && entry.body().is_none()
 }

@@ -193,6 +193,7 @@ impl Actor {
             Command::Settle { reply } => self.gathering.waiters.push(Waiter::Settle(reply)),
             Command::Packed { runs, reply } => self.packed(&runs, reply),
             Command::Free { run, reply } => self.free(&run, reply),
+            Command::Thin { thin, reply } => self.thin(thin, reply),
             Command::Judge { places, reply } => self.judge(&places, reply),
             Command::Forget { part, reply } => self.forget(&part, reply),
             Command::Reconcile { peer, reply } => self.reconcile_for(peer, reply),

@@ -31,7 +31,7 @@ use super::{
     state::Taken,
 };
 use crate::{
-    deletion, duty,
+    covers, deletion, duty,
     metrics::Why,
     tables::{self, FORKS, FORWARDS, SPACES, TAILS},
 };
@@ -216,6 +216,12 @@ impl Actor {
         if appended.asides.contains_key(&log) {
             return Err(Refusal::new(RefusalCode::Gap, "an entry before this one was not taken"));
         }
+        if entry.core().kind.is_sealed() && entry.body().is_none() && !self.may_lack_bodies(origin) {
+            return Err(Refusal::new(
+                RefusalCode::Gap,
+                "the body of the entry is missing; send it with its body",
+            ));
+        }
         let taken = self.state.take(entry);
         match &taken {
             Taken::New { channel, order } => {
@@ -235,6 +241,16 @@ impl Actor {
         }
     }
 
+    /// Whether whoever brings entries may bring some without their bodies: replicas drop what snapshots replace. What comes
+    /// from a device, or through its gateway, is to be kept with its body.
+    fn may_lack_bodies(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Session(_) => false,
+            Origin::Supernode(peer) => self.spaces.reader().duty(&self.id).includes(&peer),
+            Origin::Pulled => true,
+        }
+    }
+
     /// Adds an entry that was taken to the batch: to keep it, or to owe it to the replicas.
     fn keep(&mut self, entry: &Entry, frame: &Frame, taken: &Taken, origin: Origin) {
         let (log, seq) = (entry.core().log, entry.core().seq);
@@ -244,6 +260,9 @@ impl Actor {
                 self.grow_tail(log, seq, entry.as_bytes().len());
                 if let Taken::New { channel, order: None } = taken {
                     deletion::note_entry(&mut self.gathering.batch, self.id, *channel, entry);
+                    if let Some(state) = self.state.logs.get(&log) {
+                        covers::note_entry(&mut self.gathering.batch, state.open(), entry);
+                    }
                 }
             }
             (Some(relay), Origin::Session(_)) => {

@@ -10,8 +10,9 @@ use super::{actor::Actor, append::Waiter, error::Error, handle::Reply};
 use crate::{
     duty,
     tables::{
-        Account, CLAIMANTS, CLAIMS, ENTRIES, FORKS, FREEING, LEAVING, LOGS, ORDER, PACKED, PACKS, REMOVALS,
-        SPACES, TAILS, TOMBSTONES, UNSETTLED, discharge,
+        ACKNOWLEDGED, Account, BODIES, CLAIMANTS, CLAIMS, ENTRIES, FORKS, FREEING, LEAVING, LOGS, ORDER,
+        PACKED, PACKS, REMOVALS, REPLACED, SNAPSHOTS, SPACES, TAILS, TOMBSTONES, UNSETTLED, USAGE, account,
+        discharge,
     },
 };
 
@@ -44,6 +45,8 @@ impl Actor {
             batch.delete_span(&FORKS, &Span::prefix(log));
             batch.delete_span(&PACKS, &Span::prefix(&(space, *log)));
             batch.delete_span(&FREEING, &Span::prefix(&(space, *log)));
+            batch.delete_span(&BODIES, &Span::prefix(log));
+            batch.delete_span(&REPLACED, &Span::prefix(&(space, *log)));
             batch.delete(&TAILS, &(space, *log)).delete(&LOGS, &(space, *channel, *log));
         }
         discharge(batch, &space, Account::Entries, part.entries);
@@ -56,7 +59,13 @@ impl Actor {
             batch.delete_span(&TOMBSTONES, &Span::prefix(&space));
             batch.delete_span(&UNSETTLED, &Span::prefix(&space));
             batch.delete_span(&REMOVALS, &Span::prefix(&space));
+            batch.delete_span(&SNAPSHOTS, &Span::prefix(&space));
+            batch.delete_span(&ACKNOWLEDGED, &Span::prefix(&space));
             batch.delete(&SPACES, &space).delete(&LEAVING, &space);
+            for of in [Account::DroppedBodies, Account::DroppedBytes] {
+                let counted = self.context.store.get(&USAGE, &(space, of as u8)).ok().flatten();
+                account(self.gathering.batch_mut(), &space, of, -counted.unwrap_or_default());
+            }
         }
         self.gathering.waiters.push(Waiter::Settle(reply));
     }

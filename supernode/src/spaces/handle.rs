@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use cosmic_common::{
     heads::Head,
-    id::{LogId, PeerId, SpaceId},
+    id::{EntryId, LogId, PeerId, SpaceId},
 };
 use cosmic_custody::{
     Packed,
@@ -90,6 +90,27 @@ pub struct Run {
     pub bytes: u64,
 }
 
+/// A packed run whose bodies snapshots replace, and what stays of it.
+#[derive(Debug, Clone)]
+pub struct Thin {
+    /// The run and its pack, which nobody needs any more.
+    pub packed: Packed,
+    /// The entries that stay, without these bodies: all but the one that opens the log.
+    pub rows: Vec<(u64, Vec<u8>)>,
+    /// How many entries of the run lie in the table until now,
+    pub entries: u64,
+    /// and their bytes.
+    pub bytes: u64,
+    /// Bodies that go,
+    pub bodies: u64,
+    /// and their bytes.
+    pub body_bytes: u64,
+    /// The places at which something was replaced,
+    pub replaced: Vec<u64>,
+    /// and the snapshots among them.
+    pub snapshots: Vec<EntryId>,
+}
+
 /// Logs that have grown together.
 #[derive(Debug)]
 pub struct Grown {
@@ -135,6 +156,7 @@ pub(super) enum Command {
     Settle { reply: Reply<()> },
     Packed { runs: Vec<Run>, reply: Reply<()> },
     Free { run: Run, reply: Reply<()> },
+    Thin { thin: Thin, reply: Reply<()> },
     Judge { places: Vec<(LogId, u64)>, reply: Reply<Judged> },
     Forget { part: Forgotten, reply: Reply<()> },
     Reconcile { peer: PeerId, reply: Reply<()> },
@@ -153,6 +175,7 @@ impl Command {
             | Self::Settle { reply }
             | Self::Packed { reply, .. }
             | Self::Free { reply, .. }
+            | Self::Thin { reply, .. }
             | Self::Forget { reply, .. }
             | Self::Reconcile { reply, .. } => fail(reply),
             Self::Attest { reply, .. } => fail(reply),
@@ -269,7 +292,15 @@ impl Space {
         self.ask(|reply| Command::Free { run, reply }).await
     }
 
-    /// Which of the tombstones at these places count, and how long what they remove is kept.
+    /// Forgets bodies of a packed run, and with them the pack.
+    ///
+    /// # Errors
+    /// [`Error::NoReplica`], or if writing failed.
+    pub async fn thin(&self, thin: Thin) -> Result<(), Error> {
+        self.ask(|reply| Command::Thin { thin, reply }).await
+    }
+
+    /// Which of the entries at these places count, and how long what they remove or replace is kept.
     ///
     /// # Errors
     /// [`Error::NoReplica`].

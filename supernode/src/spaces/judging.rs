@@ -1,4 +1,5 @@
-//! What the rules of a space say of tombstones: whether each counts, and how long what it removes is kept.
+//! What the rules of a space say of entries that others go by: whether each counts, and how long what it removes or
+//! replaces is kept.
 
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use super::{actor::Actor, error::Error, handle::Reply};
 pub struct Judged {
     /// Of each place the channel of its log, if what stands there counts as things stand.
     pub counts: Vec<Option<ChannelId>>,
-    /// How long the space keeps what was removed.
+    /// How long the space keeps what was removed or replaced.
     pub retention: Option<Duration>,
 }
 
 impl Actor {
-    /// Judges these places. What lies outside the cut of a revocation removes nothing, whoever built on it.
+    /// Judges these places. What lies outside the cut of a revocation removes and replaces nothing, whoever
+    /// built on it.
     pub(super) fn judge(&self, places: &[(LogId, u64)], reply: Reply<Judged>) {
         if self.relay.is_some() {
             drop(reply.send(Err(Error::NoReplica)));

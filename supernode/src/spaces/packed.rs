@@ -9,9 +9,9 @@ use super::{
     actor::Actor,
     append::Waiter,
     error::Error,
-    handle::{Reply, Run},
+    handle::{Reply, Run, Thin},
 };
-use crate::tables::{Account, ENTRIES, FREEING, PACKS, TAILS, discharge};
+use crate::tables::{ACKNOWLEDGED, Account, ENTRIES, FREEING, PACKS, REPLACED, TAILS, account, discharge};
 use crate::{deletion, packs::first_freed};
 
 impl Actor {
@@ -64,6 +64,43 @@ impl Actor {
         let usage = &mut self.state.usage;
         usage.entries = usage.entries.saturating_sub(run.entries);
         usage.entry_bytes = usage.entry_bytes.saturating_sub(run.bytes);
+        self.gathering.waiters.push(Waiter::Settle(reply));
+    }
+
+    /// Forgets the bodies of a run that snapshots replace: its headers lie in the table from now on, and its pack is
+    /// removed; the answer comes once that is durable.
+    pub(super) fn thin(&mut self, thin: Thin, reply: Reply<()>) {
+        if self.relay.is_some() {
+            drop(reply.send(Err(Error::NoReplica)));
+            return;
+        }
+        let Packed { log, to, object, .. } = thin.packed;
+        let (space, now, batch) = (self.id, self.context.clock.now(), self.gathering.batch_mut());
+        let entries = u64::try_from(thin.rows.len()).unwrap_or(u64::MAX);
+        let bytes = thin.rows.iter().map(|(_seq, row)| row.len() as u64).sum::<u64>();
+        for (seq, row) in &thin.rows {
+            batch.put_slice(&ENTRIES, &(log, *seq), row);
+        }
+        for seq in &thin.replaced {
+            batch.delete(&REPLACED, &(space, log, *seq));
+        }
+        for snapshot in &thin.snapshots {
+            batch.delete_span(&ACKNOWLEDGED, &Span::prefix(&(space, *snapshot)));
+        }
+        batch.delete(&PACKS, &(space, log, to)).delete(&FREEING, &(space, log, to));
+        deletion::unpack(batch, space, object, now);
+        for (of, before, after) in [
+            (Account::Entries, thin.entries, entries),
+            (Account::EntryBytes, thin.bytes, bytes),
+            (Account::DroppedBodies, 0, thin.bodies),
+            (Account::DroppedBytes, 0, thin.body_bytes),
+        ] {
+            discharge(batch, &space, of, before);
+            account(batch, &space, of, i64::try_from(after).unwrap_or(i64::MAX));
+        }
+        let usage = &mut self.state.usage;
+        usage.entries = usage.entries.saturating_sub(thin.entries).saturating_add(entries);
+        usage.entry_bytes = usage.entry_bytes.saturating_sub(thin.bytes).saturating_add(bytes);
         self.gathering.waiters.push(Waiter::Settle(reply));
     }
 

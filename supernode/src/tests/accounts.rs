@@ -21,7 +21,7 @@ const NOTES: ChannelId = ChannelId::from_bytes([1; 32]);
 const SPACES: u8 = 4;
 
 /// What a walk over everything finds.
-fn walked(store: &Store) -> BTreeMap<SpaceId, Totals> {
+pub(super) fn walked(store: &Store) -> BTreeMap<SpaceId, Totals> {
     let mut found: BTreeMap<SpaceId, Totals> = BTreeMap::new();
     let mut last = None;
     for item in store.scan(&KEPT, &Span::all(), usize::MAX) {

@@ -1,6 +1,9 @@
 //! A device for tests: it writes entries, syncs them with a gateway, and counts receipts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use cosmic_common::{
     heads::Head,
@@ -55,6 +58,7 @@ pub(super) struct Device {
     genesis: Option<Genesis>,
     logs: BTreeMap<LogId, Log>,
     own: BTreeMap<ChannelId, LogState>,
+    life: u8,
     pub(super) receipts: Vec<Receipt>,
     pub(super) equal: u64,
 }
@@ -87,7 +91,8 @@ impl Device {
         let key = key(n);
         let net = network.join(key.peer_id(), &[], std::sync::Arc::new(RefuseAll));
         let (logs, own, receipts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { key, space, net, writer, delegation, genesis: None, logs, own, receipts, equal: 0 }
+        let life = key.public()[0];
+        Self { key, space, net, writer, delegation, genesis: None, logs, own, life, receipts, equal: 0 }
     }
 
     /// Writes an entry, and opens the log first if need be.
@@ -102,7 +107,7 @@ impl Device {
                 space: self.space,
                 writer: self.writer.writer_id(),
                 channel,
-                incarnation: Incarnation::from_bytes([self.key.public()[0]; 16]),
+                incarnation: Incarnation::from_bytes([self.life; 16]),
                 delegation: self.delegation,
             };
             let (state, entry) = open_log(open, HybridTime::default(), &self.writer).unwrap();
@@ -115,6 +120,18 @@ impl Device {
         state.extend(&entry);
         self.keep(channel, &entry);
         entry
+    }
+
+    /// Writes into another log of the channel from now on, as after a restart.
+    pub(super) fn restart(&mut self, channel: ChannelId, life: u8) {
+        self.own.remove(&channel);
+        self.life = life;
+    }
+
+    /// The entries of a channel that are here.
+    pub(super) fn entries(&self, channel: &ChannelId) -> Vec<Entry> {
+        let logs = self.logs.values().filter(|log| log.channel == *channel);
+        logs.flat_map(|log| &log.frames).map(|frame| Entry::from_bytes(frame).unwrap()).collect()
     }
 
     /// The entry that opened the log of `entry`.
@@ -296,13 +313,19 @@ impl Link {
     }
 
     fn input(&mut self, device: &mut Device, input: Input) {
-        let now = Timestamp::default().after(self.clock.monotonic().since(self.began));
-        let outputs = self.machine.handle(input, now);
+        let outputs = self.handle(input);
         self.perform(device, outputs);
     }
 
+    fn handle(&mut self, input: Input) -> Vec<Output> {
+        let now = Timestamp::default().after(self.clock.monotonic().since(self.began));
+        self.machine.handle(input, now)
+    }
+
     fn perform(&mut self, device: &mut Device, outputs: Vec<Output>) {
-        for output in outputs {
+        // What follows from an answer comes after what was said before it.
+        let mut outputs: VecDeque<Output> = outputs.into();
+        while let Some(output) = outputs.pop_front() {
             match output {
                 Output::Send(message) => self.outbox.push(SpaceFrame::Sync(message.to_bytes()).to_bytes()),
                 Output::Load { ticket, ranges, .. } => {
@@ -312,11 +335,11 @@ impl Link {
                         device.logs[&range.log].frames[from..to].to_vec()
                     });
                     let frames = frames.collect();
-                    self.input(device, Input::Loaded(ticket, frames));
+                    outputs.extend(self.handle(Input::Loaded(ticket, frames)));
                 }
                 Output::Store { ticket, runs } => {
                     let outcomes = device.store(&runs);
-                    self.input(device, Input::Stored(ticket, outcomes));
+                    outputs.extend(self.handle(Input::Stored(ticket, outcomes)));
                 }
                 Output::Identify { ticket, places } => {
                     let id = |frame: &Frame| Entry::from_bytes(frame).unwrap().id();
@@ -324,7 +347,7 @@ impl Link {
                         id(&device.logs[&place.log].frames[usize::try_from(place.seq).unwrap()])
                     });
                     let ids = ids.collect();
-                    self.input(device, Input::Identified(ticket, ids));
+                    outputs.extend(self.handle(Input::Identified(ticket, ids)));
                 }
                 Output::Arm { timer, after } => {
                     self.timers.insert(timer, self.clock.monotonic().after(after));

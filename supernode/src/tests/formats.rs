@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use crate::{
     cold::{Check, Memory, Mode},
     scrub::{Damage, Fault, LogAt, Place, Progress, RowsOf, Thing},
-    tables::{EvidenceRow, KeptRow, LogRow, RemovalRow},
+    tables::{EvidenceRow, KeptRow, LogRow, RemovalRow, SnapshotRow},
 };
 
 fn log_rows() -> [LogRow; 2] {
@@ -103,6 +103,20 @@ fn evidence_rows() -> [EvidenceRow; 2] {
     [standing, over]
 }
 
+fn snapshot_rows() -> [SnapshotRow; 2] {
+    let begun = SnapshotRow {
+        channel: ChannelId::from_bytes([3; 32]),
+        writer: WriterId::from_bytes([2; 32]),
+        log: LogId::from_bytes([4; 32]),
+        seq: 1,
+        since: None,
+        next: Timestamp::default(),
+        tries: 0,
+    };
+    let most = Timestamp::from_unix_ms(u64::MAX);
+    [begun, SnapshotRow { seq: u64::MAX, since: Some(most), next: most, tries: u32::MAX, ..begun }]
+}
+
 fn removal_rows() -> [RemovalRow; 2] {
     let since = Timestamp::from_unix_ms(1_750_000_000_000);
     let begun = RemovalRow { since, next: Timestamp::default(), tries: 0, keeping: 0, silent: 0 };
@@ -136,6 +150,7 @@ fn golden_bytes_of_version_1() {
     golden("cold-memory.v1.hex", &cold_memories());
     golden("evidence-row.v1.hex", &evidence_rows());
     golden("removal-row.v1.hex", &removal_rows());
+    golden("snapshot-row.v1.hex", &snapshot_rows());
 }
 
 proptest! {
