@@ -8,11 +8,7 @@ use std::{
 
 use cosmic_common::record::Record as _;
 use cosmic_erasure::{Coder, Manifest};
-use cosmic_loadtest::{
-    api::App,
-    network::Network,
-    process::{self, Process},
-};
+use cosmic_loadtest::{api::App, network::Network, process::Process};
 use cosmic_runtime::{clock::Clock, health::Health, metrics::Registry};
 use cosmic_store::{Config, Setup, Span, Store};
 use cosmic_supernode::tables::{KEPT, MANIFESTS, SHARDS, schema};
@@ -59,9 +55,7 @@ fn manifests(rows: &[Value]) -> BTreeMap<String, Value> {
 }
 
 async fn audits(supernode: &Process) -> Value {
-    let directory = supernode.directory().to_string_lossy().into_owned();
-    let asked = ["audit", "status", "--data-dir", &directory, "--json"];
-    process::command_json("cosmic-supernode", &asked).await.unwrap()
+    look::told(supernode.directory(), &["audit", "status"]).await
 }
 
 fn number(status: &Value, field: &str) -> u64 {

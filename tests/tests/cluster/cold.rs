@@ -1,17 +1,17 @@
 //! The cold tier on a real S3 server: shards go there and are read from there, whatever happens to the server or to us.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use cosmic_loadtest::{
     api::{App, Error},
     demo,
     network::{self, Network},
-    process::{self, Process},
+    process::Process,
 };
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{notes::PATIENCE, s3::Server};
+use super::{look, notes::PATIENCE, s3::Server};
 
 /// As many as an object has shards: each supernode keeps one of each chunk.
 const SUPERNODES: usize = 6;
@@ -89,26 +89,15 @@ impl Cluster {
 }
 
 async fn cold(supernode: &Process, act: &str) -> Value {
-    let directory = supernode.directory().to_string_lossy().into_owned();
-    process::command_json("cosmic-supernode", &["cold", act, "--data-dir", &directory, "--json"])
-        .await
-        .unwrap()
+    look::told(supernode.directory(), &["cold", act]).await
 }
 
 fn number(value: &Value, field: &str) -> u64 {
     value.get(field).and_then(Value::as_u64).unwrap_or_else(|| panic!("{field} in {value}"))
 }
 
-async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = tokio::time::timeout(PATIENCE, async {
-        loop {
-            if let Some(found) = probe().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    found.await.unwrap_or_else(|_late| panic!("{what}: not within a minute"))
+async fn wait<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    look::wait_within(PATIENCE, what, probe).await
 }
 
 /// How many bytes of shards, entries and the rest a supernode has on its own disk, by a dump of all of them.

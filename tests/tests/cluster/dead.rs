@@ -8,10 +8,10 @@ use cosmic_loadtest::{
     process::{self, Process},
 };
 use futures::future::try_join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    look::{self, living, wait},
+    look::{self, living, told, wait},
     shelf::Shelf,
 };
 
@@ -22,16 +22,9 @@ const DEAD: [usize; 3] = [0, 3, 1];
 /// Hours become seconds.
 const SETTINGS: &str = "[care]\naway_after_secs = 8\noffline_after_secs = 12\nwide_after_secs = 12\nping_every_secs = 1\nwalk_every_secs = 5\n";
 
-async fn supernode(directory: &Path, arguments: &[&str]) -> Value {
-    let directory = directory.to_string_lossy().into_owned();
-    let mut all = arguments.to_vec();
-    all.extend(["--data-dir", &directory, "--json"]);
-    process::command_json("cosmic-supernode", &all).await.unwrap()
-}
-
 /// What the ring says of `peer`, as a living supernode shows it.
 async fn state_of(directory: &Path, peer: &str) -> String {
-    let shown = supernode(directory, &["ring", "show"]).await;
+    let shown = told(directory, &["ring", "show"]).await;
     let members = shown["members"].as_array().unwrap();
     let member = members.iter().find(|member| member["peer"] == peer).unwrap();
     member["state"].as_str().unwrap().to_owned()
@@ -61,7 +54,7 @@ async fn half_of_the_ring_dead_for_good_loses_nothing_and_is_replaced() {
     // The ring waits for room: each who is left has a shard of everything already.
     let alive = network.supernode_directory(2);
     wait("what is in danger has no place", async || {
-        let status = supernode(&alive, &["repair", "status"]).await;
+        let status = told(&alive, &["repair", "status"]).await;
         let reasons = status["reasons"].as_array().unwrap();
         reasons.iter().any(|one| one["reason"] == "no-place").then_some(())
     })
@@ -69,7 +62,7 @@ async fn half_of_the_ring_dead_for_good_loses_nothing_and_is_replaced() {
 
     for (number, peer) in DEAD.iter().zip(&peers) {
         let key = network.operator_key(*number).to_string_lossy().into_owned();
-        supernode(&alive, &["operator", "lost", "--key", &key, "--peer", peer, "--yes"]).await;
+        told(&alive, &["operator", "lost", "--key", &key, "--peer", peer, "--yes"]).await;
         assert_eq!(state_of(&alive, peer).await, "lost");
     }
     network.wait_for_ring(SUPERNODES - DEAD.len()).await.unwrap();

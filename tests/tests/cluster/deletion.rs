@@ -1,17 +1,13 @@
 //! A file removed on one device is gone from every supernode, from one that was down meanwhile too; each has signed for it.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
-use cosmic_loadtest::{
-    api::App,
-    network::Network,
-    process::{self, Process},
-};
+use cosmic_loadtest::{api::App, network::Network, process::Process};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    look::{shards, wait},
+    look::{self, living, shards, wait},
     notes::PATIENCE,
 };
 
@@ -32,10 +28,6 @@ async fn keeps(supernode: &Process, objects: &[String]) -> Option<bool> {
     is_clear.then_some(kept > 0)
 }
 
-fn living(network: &Network) -> impl Iterator<Item = &Process> {
-    network.supernodes.iter().flatten()
-}
-
 /// Waits until every supernode that lives keeps its part of each object, or none does.
 async fn wait_until(network: &Network, objects: &[String], kept: bool) {
     wait(if kept { "everybody has its parts" } else { "nothing is left" }, async || {
@@ -51,9 +43,7 @@ async fn wait_until(network: &Network, objects: &[String], kept: bool) {
 
 /// What the command line tells of a supernode.
 async fn told(supernode: &Process, arguments: &[&str]) -> Value {
-    let directory = supernode.directory().to_string_lossy().into_owned();
-    let all = [&["deletion"], arguments, &["--data-dir", &directory, "--json"]].concat();
-    process::command_json("cosmic-supernode", &all).await.unwrap()
+    look::told(supernode.directory(), &[&["deletion"], arguments].concat()).await
 }
 
 /// Waits until no replica removes anything any more: each concludes for itself.
@@ -72,11 +62,7 @@ async fn wait_until_done(network: &Network) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_file_is_gone_everywhere_and_every_holder_has_signed() {
     let directory = tempfile::tempdir().unwrap();
-    for number in 0..SUPERNODES {
-        let data = directory.path().join(format!("supernode-{number}"));
-        fs::create_dir(&data).unwrap();
-        fs::write(data.join("supernode.toml"), SETTINGS).unwrap();
-    }
+    look::settings(directory.path(), SUPERNODES, SETTINGS);
     let mut network = Network::start(directory.path(), SUPERNODES, 3).await.unwrap();
     let (writer, reader) =
         (network.start_node("writer", &[]).await.unwrap(), network.start_node("reader", &[]).await.unwrap());

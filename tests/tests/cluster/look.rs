@@ -2,10 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::Duration,
 };
 
-use cosmic_loadtest::{api::App, network::Network, process::Process};
+use cosmic_loadtest::{
+    api::App,
+    network::Network,
+    process::{self, Process},
+};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -30,12 +35,19 @@ pub(super) fn is_at_least(answer: &Value, level: &str) -> bool {
 }
 
 /// Writes `settings` for `supernodes` supernodes below `directory`, before they are started.
-pub(super) fn settings(directory: &std::path::Path, supernodes: usize, settings: &str) {
+pub(super) fn settings(directory: &Path, supernodes: usize, settings: &str) {
     for number in 0..supernodes {
         let data = directory.join(format!("supernode-{number}"));
         std::fs::create_dir_all(&data).unwrap();
         std::fs::write(data.join("supernode.toml"), settings).unwrap();
     }
+}
+
+/// What `cosmic-supernode` with these arguments says of the supernode in `directory`.
+pub(super) async fn told(directory: &Path, arguments: &[&str]) -> Value {
+    let directory = directory.to_string_lossy();
+    let all = [arguments, &["--data-dir", &directory, "--json"]].concat();
+    process::command_json("cosmic-supernode", &all).await.unwrap()
 }
 
 /// The supernodes that run.
@@ -144,8 +156,17 @@ pub(super) async fn wait_until_in_sync(app: &App, space: &str) {
 }
 
 /// Waits until `probe` finds something.
-pub(super) async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = tokio::time::timeout(2 * PATIENCE, async {
+pub(super) async fn wait<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    wait_within(2 * PATIENCE, what, probe).await
+}
+
+/// The same, with another patience.
+pub(super) async fn wait_within<T>(
+    patience: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let found = tokio::time::timeout(patience, async {
         loop {
             if let Some(found) = probe().await {
                 return found;
@@ -153,5 +174,5 @@ pub(super) async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T
             tokio::time::sleep(POLL).await;
         }
     });
-    found.await.unwrap_or_else(|_late| panic!("{what}: not within two minutes"))
+    found.await.unwrap_or_else(|_late| panic!("{what}: not within {} s", patience.as_secs()))
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use cosmic_common::hash;
-use cosmic_loadtest::{api::App, network::Network, process::command_json};
+use cosmic_loadtest::{api::App, network::Network};
 use serde_json::{Value, json};
 
 use super::{
@@ -67,9 +67,7 @@ async fn directories_of_the_first_version_are_opened_whole() {
     read_all(&App::new(&newcomer), &space).await;
 
     // Old rows serve the rooms that came later: what is not packed yet is known, and everything is as its hashes say.
-    let home = supernode.directory().to_string_lossy().into_owned();
-    let packs =
-        command_json("cosmic-supernode", &["packs", "status", "--data-dir", &home, "--json"]).await.unwrap();
+    let packs = look::told(supernode.directory(), &["packs", "status"]).await;
     assert!(packs["unpacked"]["entries"].as_u64() >= Some(ENTRIES - 10), "{packs}");
     let scrubbed = read_everything(supernode).await;
     assert_eq!(scrubbed["found"], json!(0), "{scrubbed}");

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    time::Duration,
 };
 
 use cosmic_loadtest::{
@@ -11,10 +10,12 @@ use cosmic_loadtest::{
     network::Network,
     process::{Error, Process, command},
 };
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::notes::{self, PATIENCE};
+use super::{
+    look::{self, wait},
+    notes::{self, PATIENCE},
+};
 
 const SUPERNODES: usize = 7;
 const FILES: u8 = 4;
@@ -33,11 +34,8 @@ struct Kept {
 
 /// What a supernode keeps, by its dump.
 async fn kept(supernode: &Process) -> Kept {
-    let request = App::new(supernode).request(Method::GET, "dump/records");
-    let text = request.send().await.unwrap().text().await.unwrap();
     let mut kept = Kept::default();
-    for line in text.lines() {
-        let row: Value = serde_json::from_str(line).unwrap();
+    for row in look::records(supernode).await {
         match row["table"].as_str().unwrap() {
             "shards" if row["owner"].is_null() => {
                 let object = row["object"].as_str().unwrap().to_owned();
@@ -49,18 +47,6 @@ async fn kept(supernode: &Process) -> Kept {
         }
     }
     kept
-}
-
-async fn wait<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = tokio::time::timeout(2 * PATIENCE, async {
-        loop {
-            if let Some(found) = probe().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    });
-    found.await.unwrap_or_else(|_late| panic!("{what}: not within two minutes"))
 }
 
 fn name(number: u8) -> String {
@@ -83,11 +69,7 @@ struct Cluster {
 impl Cluster {
     async fn start(started: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        for number in 0..SUPERNODES {
-            let data = directory.path().join(format!("supernode-{number}"));
-            fs::create_dir(&data).unwrap();
-            fs::write(data.join("supernode.toml"), SETTINGS).unwrap();
-        }
+        look::settings(directory.path(), SUPERNODES, SETTINGS);
         let network = Network::start_some(directory.path(), SUPERNODES, started, SUPERNODES).await.unwrap();
         let writer = network.start_node("writer", &[]).await.unwrap();
         let app = App::new(&writer);

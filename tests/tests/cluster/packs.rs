@@ -1,12 +1,10 @@
 //! Entries become packs: whoever waits for `durable` gets it, replicas free what is packed, and everybody reads as before.
 
-use std::fs;
-
 use cosmic_loadtest::{api::App, network::Network, process::Process};
 use serde_json::{Value, json};
 
 use super::{
-    look::wait,
+    look::{self, wait},
     notes::{self, PATIENCE},
 };
 
@@ -18,11 +16,7 @@ const SETTINGS: &str = "[packs]\nlook_every_secs = 1\nidle_after_secs = 1\nidle_
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_are_durable_in_packs_and_read_from_them() {
     let directory = tempfile::tempdir().unwrap();
-    for number in 0..SUPERNODES {
-        let data = directory.path().join(format!("supernode-{number}"));
-        fs::create_dir(&data).unwrap();
-        fs::write(data.join("supernode.toml"), SETTINGS).unwrap();
-    }
+    look::settings(directory.path(), SUPERNODES, SETTINGS);
     let mut network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();
     let app = App::new(&writer);

@@ -9,11 +9,14 @@ use cosmic_loadtest::{
     api::App,
     demo,
     network::{self, Network},
-    process::{self, Error, Process},
+    process::{Error, Process},
 };
 use serde_json::Value;
 
-use super::notes::{self, PATIENCE};
+use super::{
+    look,
+    notes::{self, PATIENCE},
+};
 
 const SUPERNODES: usize = 6;
 const ZONES: usize = 3;
@@ -45,10 +48,7 @@ fn number(value: &Value, field: &str) -> u64 {
 }
 
 async fn scrub(process: &Process, act: &str) -> Value {
-    let directory = process.directory().to_string_lossy().into_owned();
-    process::command_json("cosmic-supernode", &["scrub", act, "--data-dir", &directory, "--json"])
-        .await
-        .unwrap()
+    look::told(process.directory(), &["scrub", act]).await
 }
 
 /// Lets a supernode read everything, and waits until it has.
