@@ -106,7 +106,7 @@ impl Space {
         let applied = match entry.core().kind {
             Kind::Change => ChangeBody::from_bytes(&plain)
                 .map_err(Error::from)
-                .and_then(|body| self.apply_change(core, connection, open, entry, &body)),
+                .and_then(|body| self.apply_change(core, connection, (open, entry), place_of(entry), &body)),
             Kind::Snapshot => self.examine_snapshot(core, connection, open, entry, &plain),
             Kind::File => self.apply_file(core, connection, entry, &plain),
             _ => Ok(()),
@@ -126,19 +126,20 @@ impl Space {
         if entry.core().kind == Kind::Snapshot {
             return Ok(Applied::Done);
         }
-        let Some(said) = self.said_by_snapshot(core, connection, open, &entry.id())? else {
+        let Some((snapshot, said)) = self.said_by_snapshot(core, connection, open, &entry.id())? else {
             return Ok(Applied::Waits);
         };
-        let applied = self.apply_change(core, connection, open, entry, &said);
+        let applied = self.apply_change(core, connection, (open, entry), snapshot, &said);
         settled(entry, applied)
     }
 
+    /// Applies what a change says; `place` is the entry that a document is as safe as from now on.
     fn apply_change(
         &mut self,
         core: &mut Core,
         connection: &Connection,
-        open: &Open,
-        entry: &Entry,
+        (open, entry): (&Open, &Entry),
+        place: (LogId, u64),
         body: &ChangeBody,
     ) -> Result<(), Error> {
         if self.secrets()?.channel_id(&body.collection) != open.channel {
@@ -163,9 +164,8 @@ impl Space {
             }
         }
         for (id, document) in changed {
-            let place = store::Place { space: &self.id, collection: &body.collection, document: id };
-            let newest = Some((entry.core().log, entry.core().seq));
-            let present = store::save(core, connection, place, document, newest)?;
+            let document_place = store::Place { space: &self.id, collection: &body.collection, document: id };
+            let present = store::save(core, connection, document_place, document, Some(place))?;
             let kind = if present { ChangeKind::Put } else { ChangeKind::Delete };
             core.changed(connection, self.id, (&body.collection, id), kind)?;
         }
@@ -263,6 +263,10 @@ impl Space {
         }
         Ok(())
     }
+}
+
+const fn place_of(entry: &Entry) -> (LogId, u64) {
+    (entry.core().log, entry.core().seq)
 }
 
 /// What an entry came to whose content was looked at.

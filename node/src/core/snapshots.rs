@@ -42,9 +42,13 @@ const ACKNOWLEDGING: usize = cosmic_space::covers::DEVICES_MIN + 1;
 #[derive(Debug)]
 pub(crate) struct Opened {
     snapshot: EntryId,
+    place: (LogId, u64),
     covers: Vec<EntryId>,
     body: SnapshotBody,
 }
+
+/// Where a snapshot stands, and what a change said that it replaces.
+type Replacing = ((LogId, u64), ChangeBody);
 
 /// What a snapshot was held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,7 @@ impl Space {
                             "INSERT OR IGNORE INTO acknowledged (snapshot, log, seq) VALUES (?1, ?2, ?3)",
                         )?
                         .execute(params![snapshot.as_bytes(), core.log.as_bytes(), core.seq])?;
+                    self.rely_on(connection, open.channel, &snapshot)?;
                 }
             }
             _ => {}
@@ -146,7 +151,7 @@ impl Space {
                 self.read_change(core, &entry)?
             } else {
                 held = Held::AgainstOthers;
-                self.said_by_snapshot(core, connection, log.open(), id)?
+                self.said_by_snapshot(core, connection, log.open(), id)?.map(|(_place, said)| said)
             };
             let same = change.is_some_and(|change| {
                 change.collection == body.collection
@@ -188,6 +193,33 @@ impl Space {
         Ok(())
     }
 
+    /// Documents are as safe as the snapshot from now on that replaces their newest change, if enough devices vouch for it:
+    /// what packs its body lies in may go.
+    fn rely_on(&self, connection: &Connection, channel: ChannelId, snapshot: &EntryId) -> Result<(), Error> {
+        if !self.is_vouched_for(connection, channel, snapshot)? {
+            return Ok(());
+        }
+        connection
+            .prepare_cached(
+                "UPDATE documents SET (log, seq) = (SELECT log, seq FROM snapshots WHERE snapshot = ?1)
+                 WHERE (log, seq) IN (SELECT entries.log, entries.seq FROM covers
+                     JOIN entries ON entries.id = covers.entry WHERE covers.snapshot = ?1)",
+            )?
+            .execute([snapshot.as_bytes()])?;
+        Ok(())
+    }
+
+    fn is_vouched_for(
+        &self,
+        connection: &Connection,
+        channel: ChannelId,
+        snapshot: &EntryId,
+    ) -> Result<bool, Error> {
+        let mut witnesses = self.witnesses(connection, snapshot)?.into_iter();
+        let author = witnesses.next().filter(|author| author.channel == Some(channel));
+        Ok(author.is_some_and(|author| replaces(author, witnesses)))
+    }
+
     /// Who speaks for a snapshot, its writer first; nobody if it is not here.
     fn witnesses(&self, connection: &Connection, snapshot: &EntryId) -> Result<Vec<Witness>, Error> {
         let mut statement = connection.prepare_cached(
@@ -205,14 +237,15 @@ impl Space {
         Ok(witnesses)
     }
 
-    /// What an entry of the log `open` said whose body is gone, by a snapshot that enough devices acknowledged.
+    /// What an entry of the log `open` said whose body is gone, by a snapshot that enough devices acknowledged, and where that
+    /// stands.
     pub(super) fn said_by_snapshot(
         &self,
         core: &mut Core,
         connection: &Connection,
         open: &Open,
         entry: &EntryId,
-    ) -> Result<Option<ChangeBody>, Error> {
+    ) -> Result<Option<Replacing>, Error> {
         let mut statement = connection.prepare_cached(
             "SELECT covers.snapshot FROM covers JOIN snapshots ON snapshots.snapshot = covers.snapshot
              WHERE covers.entry = ?1 AND snapshots.space = ?2",
@@ -227,10 +260,10 @@ impl Space {
                 };
                 core.opened = Some(opened);
             }
-            let said = core.opened.as_ref().and_then(|Opened { covers, body, .. }| {
+            let said = core.opened.as_ref().and_then(|Opened { place, covers, body, .. }| {
                 let said = body.said.get(covers.binary_search(entry).ok()?)?;
                 let (made_in, updates) = (said.made_in, said.updates.clone());
-                Some(ChangeBody { collection: body.collection.clone(), made_in, updates })
+                Some((*place, ChangeBody { collection: body.collection.clone(), made_in, updates }))
             });
             if said.is_some() {
                 return Ok(said);
@@ -246,9 +279,7 @@ impl Space {
         channel: ChannelId,
         snapshot: EntryId,
     ) -> Result<Option<Opened>, Error> {
-        let mut witnesses = self.witnesses(connection, &snapshot)?.into_iter();
-        let author = witnesses.next().filter(|author| author.channel == Some(channel));
-        if !author.is_some_and(|author| replaces(author, witnesses)) {
+        if !self.is_vouched_for(connection, channel, &snapshot)? {
             return Ok(None);
         }
         let bytes: Option<Vec<u8>> = entry_bytes(connection, &snapshot)?;
@@ -257,6 +288,7 @@ impl Space {
         let (Some(secret), Some(body)) = (secret, entry.body()) else { return Ok(None) };
         let plain = core.opener.open(secret, entry.core_bytes(), body).ok();
         let body = plain.and_then(|plain| SnapshotBody::from_bytes(&plain).ok());
-        Ok(body.map(|body| Opened { snapshot, covers: entry.core().covers.clone(), body }))
+        let place = (entry.core().log, entry.core().seq);
+        Ok(body.map(|body| Opened { snapshot, place, covers: entry.core().covers.clone(), body }))
     }
 }

@@ -1,7 +1,9 @@
 //! Two devices edit, one writes a snapshot, the other vouches for it, and a third reads without the bodies.
 
+use std::collections::BTreeSet;
+
 use cosmic_common::{
-    id::{EntryId, SpaceId},
+    id::{EntryId, LogId, SpaceId},
     record::Record as _,
 };
 use cosmic_log::{entry::Entry, kind::Kind};
@@ -169,11 +171,36 @@ async fn a_device_reads_from_the_snapshot_what_has_no_body_any_more() {
     }
 }
 
+/// The logs of the entries that documents are as safe as.
+async fn newest(device: &TestDevice, space: SpaceId) -> BTreeSet<LogId> {
+    device
+        .database
+        .read(move |connection| {
+            let mut statement = connection.prepare("SELECT log FROM documents WHERE space = ?1")?;
+            let rows = statement.query_map([space.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+            rows.map(|row| Ok::<_, Error>(LogId::try_from(row?.as_slice())?)).collect()
+        })
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
 async fn an_entry_without_its_body_waits_until_enough_devices_vouch_for_the_snapshot() {
     let (a, b, space) = pair().await;
     edit(&a, space, 0..GROWN_MIN).await;
+    let snapshot = snapshots(&a.runs(space).await).remove(0);
+    assert_eq!(snapshot.core().covers.len() as u64, GROWN_MIN);
+    let of_snapshot = BTreeSet::from([snapshot.core().log]);
     b.pull(space, &a).await;
+    assert!(newest(&a, space).await.is_disjoint(&of_snapshot), "nobody else vouches for it here");
+    a.pull(space, &b).await;
+    for device in [&a, &b] {
+        assert_eq!(
+            newest(device, space).await,
+            of_snapshot,
+            "documents are as safe as what replaces their change"
+        );
+    }
     let ticket = a.invite(space, Role::Viewer).await;
     b.pull(space, &a).await;
     let c = TestDevice::new(3);
@@ -188,6 +215,7 @@ async fn an_entry_without_its_body_waits_until_enough_devices_vouch_for_the_snap
     take(&c, space, &acknowledging).await;
     assert_eq!(waiting(&c, space).await, 0);
     assert_eq!(all_values(&c, space).await, all_values(&a, space).await);
+    assert_eq!(newest(&c, space).await, of_snapshot);
     assert_eq!(acknowledged(&c.runs(space).await).len(), 1, "a viewer writes nothing");
 }
 
