@@ -10,7 +10,7 @@ use cosmic_log::{chain::Draft, entry::Entry, kind::Kind};
 use cosmic_runtime::clock::Clock;
 use cosmic_space::{
     delegation::{Bearer, Caveats, Delegation},
-    genesis::membership_channel,
+    genesis::{Policy, membership_channel},
     record::{AcknowledgementRecord, MembershipRecord},
     rights::{Channels, Role},
 };
@@ -20,6 +20,7 @@ use cosmic_sync::message::Frame;
 use super::{
     accounts::walked,
     device::{Device, Link},
+    scrub::{quick, rested, scrub},
     world::{Supernode, World, eventually, key},
 };
 use crate::{
@@ -59,7 +60,11 @@ struct Pair {
 
 impl Pair {
     async fn new(world: &World) -> Self {
-        let mut founder = Device::founder(&world.network, 50);
+        Self::with(world, Policy::default()).await
+    }
+
+    async fn with(world: &World, policy: Policy) -> Self {
+        let mut founder = Device::founder_with(&world.network, 50, policy);
         let membership = membership_channel(&founder.space);
         let delegation = Delegation {
             space: founder.space,
@@ -327,6 +332,57 @@ async fn a_new_replica_takes_the_headers_and_who_leaves_keeps_nothing() {
     ];
     assert_eq!(left, [0; 5]);
     assert_eq!(totals(leaving, &pair.founder.0), Totals { spaces: 1, ..Totals::default() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_body_is_no_damage_and_headers_are_healed_as_headers() {
+    let world = world(6, 0, 0);
+    let mut pair = Pair::new(&world).await;
+    let mut written = Vec::new();
+    for byte in 0..6 {
+        written.push(change(&mut pair.founder, byte).await);
+    }
+    let log = written[0].core().log;
+    let objects = packed(&world, &pair.founder.0, log).await;
+    let good = snapshot(&mut pair.editor, &written).await;
+    acknowledge(&mut pair.founder, good).await;
+    gone_everywhere(&world, &pair.founder.0, &objects).await;
+    let replica = world.replicas(&pair.founder.0.space)[1];
+    let store = &replica.context.store;
+    let before = bodies(replica, log);
+    assert!(before.iter().take(7).all(|(seq, body)| *body == (*seq == 0)));
+    let mut batch = store.batch();
+    let mut wrong = store.get(&ENTRIES, &(log, 2)).unwrap().unwrap().to_vec();
+    *wrong.last_mut().unwrap() ^= 1;
+    batch.put_slice(&ENTRIES, &(log, 2), &wrong);
+    batch.delete(&ENTRIES, &(log, 3));
+    store.commit(batch).await.unwrap();
+    let status = rested(&scrub(replica, quick())).await;
+    assert_eq!((status.found, status.healed), (2, 2), "what was damaged, and no other: {:?}", status.open);
+    assert_eq!(bodies(replica, log), before);
+    counters_are_exact(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_retention_of_the_space_keeps_what_is_replaced() {
+    const RETENTION_SECS: u64 = 3600;
+    let world = world(6, 0, 0);
+    let policy = Policy { retention_secs: Some(RETENTION_SECS), ..Policy::default() };
+    let mut pair = Pair::with(&world, policy).await;
+    let written = [change(&mut pair.founder, 1).await, change(&mut pair.founder, 2).await];
+    let good = snapshot(&mut pair.editor, &written).await;
+    acknowledge(&mut pair.founder, good).await;
+    let space = pair.founder.0.space;
+    for replica in world.replicas(&space) {
+        let store = &replica.context.store;
+        let (since, next) = eventually("the snapshot counts, and waits", || async {
+            let row = store.get(&SNAPSHOTS, &(space, good)).unwrap().unwrap();
+            row.since.map(|since| (since, row.next))
+        })
+        .await;
+        assert_eq!(next, since.after(std::time::Duration::from_secs(RETENTION_SECS)));
+        assert!(store.scan(&REPLACED, &Span::prefix(&space), 1).next().is_none());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ use crate::{
 const SPACE: SpaceId = SpaceId::from_bytes([7; 32]);
 const NOTES: ChannelId = ChannelId::from_bytes([1; 32]);
 
-fn quick() -> Config {
+pub(super) fn quick() -> Config {
     Config {
         bytes_per_second_max: u64::MAX,
         disk_time_percent: 100,
@@ -31,14 +31,14 @@ fn quick() -> Config {
     }
 }
 
-fn scrub(supernode: &Supernode, config: Config) -> Scrub {
+pub(super) fn scrub(supernode: &Supernode, config: Config) -> Scrub {
     let Supernode { context, services, .. } = supernode;
     let (objects, replicas) = (services.objects.clone(), services.spaces.replicas().clone());
     Scrub::start(context, objects, replicas, config, Metrics::default()).unwrap()
 }
 
 /// Waits until a round is over.
-async fn rested(scrub: &Scrub) -> Status {
+pub(super) async fn rested(scrub: &Scrub) -> Status {
     eventually("reading everything", || async {
         let status = scrub.status();
         (status.state == "resting").then_some(status)
