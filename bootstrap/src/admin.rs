@@ -60,12 +60,14 @@ async fn status(door: &Door) -> Value {
     let ring = door.membership.ring();
     let config = ring.as_ref().map(|ring| ring.members.config());
     let described = ring.as_ref().map(|ring| {
-        let zones: BTreeSet<&str> = ring.table.sites().iter().map(|site| site.zone.as_str()).collect();
-        let class = ring.table.class();
+        let everybody = ring.atlas.everybody();
+        let zones: BTreeSet<&str> = everybody.sites().iter().map(|site| site.zone.as_str()).collect();
+        let class = everybody.class();
         json!({
-            "members": ring.table.len(),
+            "members": everybody.len(),
             "zones": zones.len(),
-            "digest": ring.table.digest(),
+            "regions": ring.atlas.regions().count(),
+            "digest": ring.atlas.digest(),
             "class": format!("{} of {}", class.k, class.n),
         })
     });

@@ -178,7 +178,15 @@ impl App {
     /// # Errors
     /// As [`App::get`].
     pub async fn create_space(&self, name: &str) -> Result<String, Error> {
-        let answer = self.post("spaces", &serde_json::json!({"name": name})).await?;
+        self.create_space_in(name, &[]).await
+    }
+
+    /// Creates a space whose data may lie in `regions` alone and returns its id.
+    ///
+    /// # Errors
+    /// As [`App::get`].
+    pub async fn create_space_in(&self, name: &str, regions: &[&str]) -> Result<String, Error> {
+        let answer = self.post("spaces", &serde_json::json!({"name": name, "regions": regions})).await?;
         text(&answer, "spaces", "space")
     }
 

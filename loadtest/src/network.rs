@@ -26,6 +26,8 @@ pub struct Network {
     pub bootstrap: Option<Process>,
     /// The supernodes, one operator each; none where one was stopped or killed.
     pub supernodes: Vec<Option<Process>>,
+    /// In which region each of them stands; beyond the end of the list all are in one.
+    pub regions: Vec<String>,
     /// What supernodes and nodes that are started from now on find in their environment, besides what this process has.
     pub environment: Vec<(String, String)>,
 }
@@ -39,6 +41,15 @@ impl Network {
         Self::start_some(directory, supernodes, supernodes, zones).await
     }
 
+    /// As many supernodes as `regions` names, each in a zone of its own, the first in the first region.
+    ///
+    /// # Errors
+    /// [`Error`] if a command fails or a process does not get ready.
+    pub async fn start_in(directory: &Path, regions: &[&str]) -> Result<Self, Error> {
+        let count = regions.len();
+        Self::set_up(directory, regions, (count, count, count)).await
+    }
+
     /// The same, with operators for all of `supernodes`, of which the first `started` are in the ring; the others may
     /// [join](Self::join_supernode) later.
     ///
@@ -50,9 +61,15 @@ impl Network {
         started: usize,
         zones: usize,
     ) -> Result<Self, Error> {
-        let directory = directory.to_owned();
-        let mut network =
-            Self { directory, bootstrap: None, supernodes: Vec::new(), environment: Vec::new() };
+        Self::set_up(directory, &[], (supernodes, started, zones)).await
+    }
+
+    async fn set_up(
+        directory: &Path,
+        regions: &[&str],
+        (supernodes, started, zones): (usize, usize, usize),
+    ) -> Result<Self, Error> {
+        let mut network = Self::nothing_yet(directory, regions);
         let bootstrap = network.path("bootstrap");
         command_json(BOOTSTRAP, &["network", "create", "--data-dir", &bootstrap, "--json"]).await?;
         let mut operators = Vec::new();
@@ -81,9 +98,7 @@ impl Network {
     /// # Errors
     /// [`Error`] if a process does not get ready.
     pub async fn resume(directory: &Path, supernodes: usize) -> Result<Self, Error> {
-        let directory = directory.to_owned();
-        let mut network =
-            Self { directory, bootstrap: None, supernodes: Vec::new(), environment: Vec::new() };
+        let mut network = Self::nothing_yet(directory, &[]);
         network.open_door().await?;
         network.supernodes.resize_with(supernodes, || None);
         for number in 0..supernodes {
@@ -91,6 +106,16 @@ impl Network {
         }
         network.wait_for_ring(supernodes).await?;
         Ok(network)
+    }
+
+    fn nothing_yet(directory: &Path, regions: &[&str]) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            bootstrap: None,
+            supernodes: Vec::new(),
+            regions: regions.iter().map(|region| (*region).to_owned()).collect(),
+            environment: Vec::new(),
+        }
     }
 
     /// Starts the bootstrap node, and writes down where it is.
@@ -150,7 +175,7 @@ impl Network {
             "--zone",
             &zone,
             "--region",
-            "local",
+            self.regions.get(number).map_or("local", String::as_str),
         ];
         command(SUPERNODE, &sign, None).await?;
         Ok(())

@@ -77,6 +77,21 @@ pub enum Error {
         /// The longest file.
         limit_bytes: u64,
     },
+    /// No region has such a name.
+    #[error("{region} is no name of a region; names have at most 32 of a-z, 0-9, - and .")]
+    Region {
+        /// What was asked for.
+        region: String,
+    },
+    /// More regions than a genesis can name.
+    #[error(
+        "a space can name {} regions, not {found}; leave them out to let it lie everywhere",
+        cosmic_space::genesis::REGIONS_MAX
+    )]
+    Regions {
+        /// How many were named.
+        found: usize,
+    },
     /// The role is not one that can be given.
     #[error("the role {role} cannot be given; use viewer, editor or admin")]
     Role {

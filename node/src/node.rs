@@ -12,6 +12,7 @@ use cosmic_common::{
 };
 use cosmic_custody::message::space::SessionId;
 use cosmic_net::Handle;
+use cosmic_ring::Regions;
 use cosmic_runtime::clock::Clock;
 use rusqlite::{Connection, params};
 use tokio::sync::watch;
@@ -100,6 +101,18 @@ impl Node {
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.database.read(work).await
+    }
+
+    /// Where the data of a space may lie.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub async fn regions(&self, space: SpaceId) -> Result<Arc<Regions>, Error> {
+        if let Some(regions) = self.safety.known_regions(&space) {
+            return Ok(regions);
+        }
+        let node = self.clone();
+        self.read(move |connection| node.safety.regions(connection, &space)).await
     }
 
     /// The space whose id begins with `prefix`.

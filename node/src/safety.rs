@@ -1,17 +1,19 @@
 //! How safe everything is: receipts kept, counted by the rules of custody, and asked for by apps that wait.
 
 pub mod packs;
+mod regions;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     ops::RangeInclusive,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use cosmic_common::{
     heads::Head,
-    id::{EntryId, LogId, ObjectId, PeerId, SpaceId},
+    id::{EntryId, LogId, ObjectId, SpaceId},
     record::Record as _,
 };
 use cosmic_custody::{
@@ -26,19 +28,21 @@ use cosmic_custody::{
 };
 use cosmic_erasure::Manifest;
 use cosmic_identity::signed::Signed as SignedRecord;
+use cosmic_ring::{Atlas, Regions};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::Error;
 
-/// Who is responsible for the entries of a space, by the ring table.
-pub type Replicas = Box<dyn Fn(&SpaceId) -> Vec<PeerId> + Send + Sync>;
+pub use self::regions::Placed;
 
 /// The receipts of this device and what follows from them.
 pub struct Safety(Mutex<State>);
 
 struct State {
     standing: Standing,
-    replicas: Replicas,
+    atlas: Arc<Atlas>,
+    /// Of spaces whose genesis is here.
+    regions: BTreeMap<SpaceId, Arc<Regions>>,
     logs: BTreeMap<LogId, LogCustody>,
 }
 
@@ -52,7 +56,8 @@ impl Default for Safety {
     fn default() -> Self {
         Self(Mutex::new(State {
             standing: Standing::default(),
-            replicas: Box::new(|_space| Vec::new()),
+            atlas: Arc::new(Atlas::of(Vec::new(), 1, &[])),
+            regions: BTreeMap::new(),
             logs: BTreeMap::new(),
         }))
     }
@@ -99,11 +104,11 @@ impl Safety {
     }
 
     /// The members of the ring have changed.
-    pub fn set_ring(&self, standing: Standing, replicas: Replicas) {
+    pub fn set_ring(&self, standing: Standing, atlas: Arc<Atlas>) {
         let mut state = self.state();
         let earlier = std::mem::replace(&mut state.standing, standing);
         state.standing.inherit(&earlier);
-        state.replicas = replicas;
+        state.atlas = atlas;
         let State { standing, logs, .. } = &mut *state;
         logs.values_mut().for_each(|log| log.retain_members(standing));
     }
@@ -139,12 +144,6 @@ impl Safety {
         }
     }
 
-    /// The replicas of `space`.
-    #[must_use]
-    pub fn replicas(&self, space: &SpaceId) -> Vec<PeerId> {
-        (self.state().replicas)(space)
-    }
-
     /// How safe the entries `seqs` of `log` are.
     ///
     /// # Errors
@@ -156,12 +155,13 @@ impl Safety {
         log: &LogId,
         seqs: &RangeInclusive<u64>,
     ) -> Result<Reach, Error> {
-        let runs = packs::runs(self, connection, log, seqs)?;
+        let regions = self.regions(connection, space)?;
+        let runs = packs::runs(self, connection, (&regions, log), seqs)?;
         let state = self.state();
-        let duty = Duty { current: (state.replicas)(space), earlier: Vec::new() };
+        let duty = Duty::of(space, &state.atlas.ring(space, &regions), []);
         let Some(custody) = state.logs.get(log) else { return Ok(Reach { runs, ..Reach::default() }) };
         let failed = std::cell::Cell::new(None);
-        let replicas = custody.reach(&duty, &state.standing, |head| {
+        let replicas = custody.reach(&duty, &state.standing_in(&regions), |head| {
             is_ours(connection, log, head).unwrap_or_else(|error| {
                 failed.set(Some(error));
                 false
@@ -209,45 +209,69 @@ impl Safety {
     ///
     /// # Errors
     /// [`Error`] if the database refuses.
-    pub fn object(&self, connection: &Connection, object: &ObjectId) -> Result<Option<ObjectVerdict>, Error> {
+    pub fn object(
+        &self,
+        connection: &Connection,
+        space: &SpaceId,
+        object: &ObjectId,
+    ) -> Result<Option<ObjectVerdict>, Error> {
         let manifest: Option<Option<Vec<u8>>> = connection
             .prepare_cached("SELECT manifest FROM objects WHERE object = ?1")?
             .query_row([object.as_bytes()], |row| row.get(0))
             .optional()?;
         let Some(manifest) = manifest.flatten() else { return Ok(None) };
-        self.verdict(connection, &Manifest::from_bytes(&manifest)?).map(Some)
+        let regions = self.regions(connection, space)?;
+        self.verdict(connection, &regions, &Manifest::from_bytes(&manifest)?).map(Some)
     }
 
     /// How safe the object of a manifest is, by its receipts in the database.
-    fn verdict(&self, connection: &Connection, manifest: &Manifest) -> Result<ObjectVerdict, Error> {
-        let mut custody = ObjectCustody::new(manifest);
+    fn verdict(
+        &self,
+        connection: &Connection,
+        regions: &Regions,
+        manifest: &Manifest,
+    ) -> Result<ObjectVerdict, Error> {
         let mut statement =
             connection.prepare_cached("SELECT signed FROM shard_receipts WHERE object = ?1")?;
         let rows = statement.query_map([manifest.coding().as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
-        let mut state = self.state();
+        let mut receipts = Vec::new();
         for bytes in rows {
             // Verified before it was kept; doing so again for every look at a file's progress cost 9 CPU s/GB of it.
             let Ok(signed) = SignedRecord::<Receipt>::from_bytes(&bytes?) else { continue };
-            count(&mut custody, signed.unverified(), &mut state.standing);
+            receipts.push(signed.unverified().clone());
         }
-        Ok(custody.verdict(&state.standing))
+        Ok(self.state().verdict(regions, manifest, &receipts))
     }
 
     /// How safe an object is if just these receipts are counted: what an upload checks before it is called done.
     #[must_use]
-    pub fn judge(&self, manifest: &Manifest, receipts: &[Signed]) -> ObjectVerdict {
-        let mut custody = ObjectCustody::new(manifest);
-        let mut state = self.state();
-        for signed in receipts {
-            count(&mut custody, &signed.receipt, &mut state.standing);
-        }
-        custody.verdict(&state.standing)
+    pub fn judge(&self, regions: &Regions, manifest: &Manifest, receipts: &[Signed]) -> ObjectVerdict {
+        let receipts: Vec<Receipt> = receipts.iter().map(|signed| signed.receipt.clone()).collect();
+        self.state().verdict(regions, manifest, &receipts)
     }
 }
 
-fn count(custody: &mut ObjectCustody, receipt: &Receipt, standing: &mut Standing) {
-    if let Err(error) = custody.hear(receipt, standing) {
-        tracing::debug!(%error, "a receipt does not count");
+impl State {
+    /// Whose word counts for what may lie in `regions`: a copy that lies elsewhere is none.
+    fn standing_in(&self, regions: &Regions) -> Cow<'_, Standing> {
+        if regions.is_all() {
+            return Cow::Borrowed(&self.standing);
+        }
+        let mut standing = self.standing.clone();
+        standing.retain(|peer| self.atlas.permits(regions, peer));
+        Cow::Owned(standing)
+    }
+
+    fn verdict(&mut self, regions: &Regions, manifest: &Manifest, receipts: &[Receipt]) -> ObjectVerdict {
+        receipts.iter().for_each(|receipt| self.standing.observe(receipt));
+        let standing = self.standing_in(regions);
+        let mut custody = ObjectCustody::new(manifest);
+        for receipt in receipts {
+            if let Err(error) = custody.insert(receipt, &standing) {
+                tracing::debug!(%error, "a receipt does not count");
+            }
+        }
+        custody.verdict(&standing)
     }
 }
 

@@ -15,6 +15,7 @@ use cosmic_log::{
     kind::Kind,
     open::Open,
 };
+use cosmic_ring::Label;
 use cosmic_seal::{
     epoch::{Secrets, copy_for, new_epoch},
     kem::{KemPublic, KemSecret},
@@ -22,7 +23,7 @@ use cosmic_seal::{
 };
 use cosmic_space::{
     delegation::{Bearer, Caveats, Delegation},
-    genesis::{Genesis, Policy},
+    genesis::{Genesis, Policy, REGIONS_MAX},
     membership::Membership,
     record::MembershipRecord,
     rights::{Channels, Right, Role},
@@ -75,6 +76,17 @@ pub struct Invitation {
     pub peers: Peers,
 }
 
+/// Whether regions can have these names, and a genesis names so many.
+fn check_regions(regions: &[String]) -> Result<(), Error> {
+    if regions.len() > REGIONS_MAX {
+        return Err(Error::Regions { found: regions.len() });
+    }
+    match regions.iter().find(|region| region.parse::<Label>().is_err()) {
+        Some(region) => Err(Error::Region { region: region.clone() }),
+        None => Ok(()),
+    }
+}
+
 impl Core {
     /// Makes a space with this device as its root.
     ///
@@ -86,10 +98,28 @@ impl Core {
         name: &str,
         seeds: &Seeds,
     ) -> Result<SpaceId, Error> {
+        self.create_space_in(connection, name, Vec::new(), seeds)
+    }
+
+    /// The same; its data may lie in `regions` alone, or everywhere if there are none.
+    ///
+    /// # Errors
+    /// [`Error::Region`] if no region can have one of the names, and as [`Core::create_space`].
+    pub fn create_space_in(
+        &mut self,
+        connection: &Connection,
+        name: &str,
+        mut regions: Vec<String>,
+        seeds: &Seeds,
+    ) -> Result<SpaceId, Error> {
         check_name("a space's name", name)?;
+        regions.sort_unstable();
+        regions.dedup();
+        check_regions(&regions)?;
         let nonce = <[u8; 16]>::try_from(seeds.first.get(..16).unwrap_or_default()).unwrap_or_default();
         let writer = self.context.device.writer_key(&nonce);
-        let genesis = Genesis { root: writer.writer_id(), nonce, policy: Policy::default() };
+        let genesis =
+            Genesis { root: writer.writer_id(), nonce, policy: Policy { regions, ..Policy::default() } };
         let id = genesis.space_id();
         let secrets = SpaceSecrets::new(&seeds.second);
         insert_row(

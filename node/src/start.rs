@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use cosmic_common::{
-    id::{Incarnation, PeerId},
+    id::Incarnation,
     protocol::{OBJECT, SPACE},
 };
 use cosmic_custody::standing::Standing;
@@ -225,6 +225,7 @@ async fn adopt_ring(node: &Node, ring: Arc<RingView>) {
         peer: member.peer,
         weight: u32::try_from(u64::from(member.weight)).unwrap_or(u32::MAX),
         zone: member.zone.to_string(),
+        region: member.region.clone(),
     });
     node.gateways.set(gateways.collect());
     for (peer, addresses) in &ring.endpoints {
@@ -232,10 +233,7 @@ async fn adopt_ring(node: &Node, ring: Arc<RingView>) {
             tracing::debug!(%error, "an address of the ring is not used");
         }
     }
-    let table = Arc::clone(&ring.table);
-    let replicas =
-        move |space: &cosmic_common::id::SpaceId| -> Vec<PeerId> { table.replicas_of(space).collect() };
-    node.safety.set_ring(Standing::of(&ring.members), Box::new(replicas));
+    node.safety.set_ring(Standing::of(&ring.members), Arc::clone(&ring.atlas));
     let counting = node.clone();
     if let Err(error) = node.read(move |connection| counting.safety.load(connection)).await {
         tracing::error!(%error, "kept receipts cannot be read");

@@ -20,7 +20,7 @@ use cosmic_custody::message::{
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_membership::RingView;
 use cosmic_net::{Handle, Options, RefuseAll, Stream, Transport};
-use cosmic_ring::{Consent, Member, Members, NetworkConfig, State, Table};
+use cosmic_ring::{Atlas, Consent, Member, Members, NetworkConfig, State};
 use cosmic_runtime::{clock::Clock, health::Health, metrics::Registry, random, tasks::Tasks};
 use cosmic_space::{
     delegation::{Bearer, Caveats},
@@ -120,7 +120,7 @@ impl World {
         }
         let view = Arc::new(view(&hands)?);
         let holders = cosmic_custody::Standing::of(&view.members);
-        let (holders, latest) = watch::channel(Arc::new(Holders::new(Arc::clone(&view.table), holders)));
+        let (holders, latest) = watch::channel(Arc::new(Holders::new(Arc::clone(&view.atlas), holders)));
         let (ring, seen) = watch::channel(view);
         let mut supernodes = Vec::new();
         for (key, net, tasks) in hands {
@@ -133,8 +133,10 @@ impl World {
                 registry: &registry,
                 health: health.clone(),
             };
+            let store = Store::open(folder.join(key.peer_id().short()), setup)?;
             let context = Arc::new(Context {
-                store: Store::open(folder.join(key.peer_id().short()), setup)?,
+                residences: cosmic_supernode::residences::Residences::open(&store)?,
+                store,
                 net,
                 tasks: tasks.clone(),
                 clock,
@@ -179,8 +181,8 @@ fn view(hands: &[(SecretKey, Handle, Tasks)]) -> Outcome<RingView> {
         };
         members.insert(Signed::sign(member, &operator))?;
     }
-    let table = Arc::new(Table::build(&members));
-    Ok(RingView { config, members, table, endpoints })
+    let atlas = Arc::new(Atlas::build(&members));
+    Ok(RingView { config, members, atlas, endpoints })
 }
 
 async fn bind(key: &SecretKey, tasks: &Tasks, serve: bool) -> Outcome<Handle> {

@@ -243,15 +243,26 @@ async fn ring(State(door): State<Door>) -> Json<Value> {
             })
         })
         .collect();
-    let class = ring.table.class();
-    let sites: Vec<Value> = shares(&ring.table);
+    let class = |class: cosmic_ring::Class| format!("{} of {}", class.k, class.n);
+    let rings = ring.atlas.rings();
+    let sites: Vec<Value> = rings.iter().flat_map(|ring| shares(ring)).collect();
+    let regions = ring.atlas.regions().map(|region| {
+        json!({
+            "region": region.name.as_str(),
+            "members": region.members,
+            "class": class(region.class),
+            "home": region.is_wide,
+        })
+    });
+    let regions: Vec<Value> = regions.collect();
     Json(json!({
-        "partitions": ring.table.partitions().count(),
+        "partitions": ring.atlas.everybody().partitions().count(),
         "shares": sites,
+        "regions": regions,
         "network": ring.network(),
         "configuration": ring.members.config().version,
-        "digest": ring.table.digest(),
-        "class": format!("{} of {}", class.k, class.n),
+        "digest": ring.atlas.digest(),
+        "class": class(ring.atlas.ring_of(&door.context.peer).class()),
         "members": members,
     }))
 }

@@ -103,7 +103,7 @@ struct Inner {
     liveness: Mutex<Liveness>,
     queue: Mutex<Queue>,
     leases: Mutex<Leases>,
-    /// Since when the ring has the class it has.
+    /// Since when the ring that this supernode stands in has the class it has.
     recoding: Mutex<Recoding>,
     census: Mutex<Census>,
     /// Told whenever somebody is heard: what is kept for him can go home.
@@ -134,7 +134,7 @@ impl Care {
     ) -> Result<Self, cosmic_net::Error> {
         let now = context.clock.now();
         let throttle = Throttle::of(config);
-        let class = shards.holders().borrow().table().class();
+        let class = shards.holders().borrow().atlas().ring_of(&context.peer).class();
         let care = Self(Arc::new(Inner {
             context: Arc::clone(context),
             shards,
@@ -262,11 +262,12 @@ impl Care {
         liveness.active().filter(|peer| **peer != me && !liveness.is_offline(peer, now)).copied().collect()
     }
 
-    /// Those who keep the placement record of `object`.
-    /// Whatever its coding is called: all belong to one partition.
+    /// Those who keep the placement record of `object`, of which something is kept here: who has none cannot know where it
+    /// belongs. Whatever its coding is called: all belong to one partition.
     fn keepers(&self, object: &ObjectId) -> Vec<PeerId> {
+        let Ok(Some(space)) = self.0.shards.keeper().space_of(object) else { return Vec::new() };
         let holders = Arc::clone(&self.0.shards.holders().borrow());
-        let table = holders.table();
+        let table = self.0.shards.table(&holders, &space);
         table.replicas(table.partition_of(object.as_bytes())).collect()
     }
 }

@@ -12,7 +12,9 @@ use cosmic_runtime::{clock::Clock, health::Health, tasks::Tasks};
 use cosmic_store::Store;
 use tokio::sync::watch;
 
-use crate::{deletion, duty::RingView, metrics::Metrics, scrub::Suspects, session::Sessions};
+use crate::{
+    deletion, duty::RingView, metrics::Metrics, residences::Residences, scrub::Suspects, session::Sessions,
+};
 
 /// The hands and facts of one supernode. Shared as `Arc<Context>`.
 pub struct Context {
@@ -32,6 +34,8 @@ pub struct Context {
     pub incarnation: Incarnation,
     /// Configuration, members and table of the network, as last heard.
     pub ring: watch::Receiver<Arc<RingView>>,
+    /// Where the data of spaces may lie.
+    pub residences: Residences,
     /// What is counted.
     pub metrics: Metrics,
     /// Where a part says that it cannot keep its promises.

@@ -11,7 +11,7 @@ use cosmic_common::{
     id::{EntryId, LogId, SpaceId, WriterId},
     time::Timestamp,
 };
-use cosmic_custody::Residency;
+use cosmic_custody::removal::RETENTION_MAX;
 use cosmic_log::{entry::Entry, kind::Kind, open::Open};
 use cosmic_runtime::exit::sentence;
 use cosmic_space::{
@@ -135,7 +135,7 @@ impl Covers {
         let rows = store.scan(&ACKNOWLEDGED, &Span::prefix(&(space, snapshot)), DEVICES_LOOKED_AT);
         let said: Vec<(WriterId, (LogId, u64))> =
             rows.map(|row| row.map(|((.., writer), place)| (writer, place))).collect::<Result<_, _>>()?;
-        let is_replica = duty::is_replica(&self.context.ring_view(), &self.context.peer, &space);
+        let is_replica = duty::is_replica(&self.context, &self.context.peer, &space);
         // Without another device there is nothing to judge, and the space may stay at rest.
         if !is_replica || said.iter().all(|(writer, _place)| *writer == row.writer) {
             return Ok(());
@@ -155,8 +155,8 @@ impl Covers {
                 .await;
         }
         let since = row.since.unwrap_or(now);
-        let residency = Residency { retention: judged.retention, ..Residency::default() };
-        let due = since.after(self.config.delay()).max(residency.retained_until(since));
+        let retention = judged.retention.unwrap_or_default().min(RETENTION_MAX);
+        let due = since.after(self.config.delay().max(retention));
         if now < due {
             let next = SnapshotRow { since: Some(since), next: due, ..row };
             return self.later(space, snapshot, next).await;

@@ -212,11 +212,11 @@ impl Deletion {
 
     /// Those who speak for a space: its replicas, by this and by earlier tables.
     fn duty(&self, space: &SpaceId) -> Duty {
-        self.0.shards.holders().borrow().duty(space)
+        self.0.shards.holders().borrow().duty(space, &self.0.shards.regions(space))
     }
 
     fn is_replica(&self, space: &SpaceId) -> bool {
-        duty::is_replica(&self.0.context.ring_view(), &self.me(), space)
+        duty::is_replica(&self.0.context, &self.me(), space)
     }
 
     fn must_be_replica(&self, space: &SpaceId) -> Result<(), Error> {

@@ -7,22 +7,25 @@ use cosmic_common::{
 pub use cosmic_membership::RingView;
 use cosmic_ring::State;
 
-/// The digest of the table, which receipts name.
+use crate::context::Context;
+
+/// The digest of the tables, which receipts name.
 #[must_use]
 pub fn digest(view: &RingView) -> Hash {
-    view.table.digest()
+    view.atlas.digest()
 }
 
-/// The replicas of a space by the current table.
+/// The replicas of a space: by the ring of the region it is placed in, as far as its genesis is known.
 #[must_use]
-pub fn replicas(view: &RingView, space: &SpaceId) -> Vec<PeerId> {
-    view.table.replicas_of(space).collect()
+pub fn replicas(context: &Context, space: &SpaceId) -> Vec<PeerId> {
+    let regions = context.residences.regions(space);
+    context.ring_view().atlas.ring(space, &regions).replicas_of(space).collect()
 }
 
-/// Whether `peer` is a replica of a space by the current table.
+/// Whether `peer` is a replica of a space.
 #[must_use]
-pub fn is_replica(view: &RingView, peer: &PeerId, space: &SpaceId) -> bool {
-    view.table.replicas_of(space).any(|replica| replica == *peer)
+pub fn is_replica(context: &Context, peer: &PeerId, space: &SpaceId) -> bool {
+    replicas(context, space).contains(peer)
 }
 
 /// Whether `peer` may speak the protocols of supernodes: an active member, or a retired one, which passes on what it has.

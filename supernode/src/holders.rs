@@ -1,18 +1,20 @@
-//! Who can hold what now: the ring table and the standing of its members, made once per change of the ring.
+//! Who can hold what now: the ring tables and the standing of their members, made once per change of the ring.
+//!
+//! No table without a space: which ring an object is placed by depends on where the data of its space may lie.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use cosmic_common::id::{Hash, ObjectId, PeerId, SpaceId};
 use cosmic_custody::{Assignment, Duty, Sources, Standing, assign};
 use cosmic_erasure::Codec;
-use cosmic_ring::Table;
+use cosmic_ring::{Atlas, Regions, Table};
 use tokio::sync::watch;
 
 /// The ring as the objects half sees it, at one moment.
 #[derive(Debug, Clone)]
 pub struct Holders {
-    table: Arc<Table>,
-    earlier: Vec<Arc<Table>>,
+    atlas: Arc<Atlas>,
+    earlier: Vec<Arc<Atlas>>,
     standing: Standing,
     leaving: BTreeSet<PeerId>,
 }
@@ -39,10 +41,10 @@ pub struct Plan {
 }
 
 impl Holders {
-    /// The holders by `table`, as members in `standing`.
+    /// The holders by `atlas`, as members in `standing`.
     #[must_use]
-    pub const fn new(table: Arc<Table>, standing: Standing) -> Self {
-        Self { table, earlier: Vec::new(), standing, leaving: BTreeSet::new() }
+    pub const fn new(atlas: Arc<Atlas>, standing: Standing) -> Self {
+        Self { atlas, earlier: Vec::new(), standing, leaving: BTreeSet::new() }
     }
 
     /// The same, and these retired members, who pass on what they have.
@@ -52,28 +54,34 @@ impl Holders {
         self
     }
 
-    /// These holders, after `before`: what was known of lives is kept, and readers look by its table too.
+    /// These holders, after `before`: what was known of lives is kept, and readers look by its tables too.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         self.standing.inherit(&before.standing);
         self.earlier.clone_from(&before.earlier);
-        if before.table.digest() != self.table.digest() {
-            self.earlier.insert(0, Arc::clone(&before.table));
+        if before.atlas.digest() != self.atlas.digest() {
+            self.earlier.insert(0, Arc::clone(&before.atlas));
             self.earlier.truncate(EARLIER_MAX);
         }
         self
     }
 
-    /// The digest of the ring table.
+    /// The digest of the ring tables.
     #[must_use]
     pub fn digest(&self) -> Hash {
-        self.table.digest()
+        self.atlas.digest()
     }
 
-    /// The ring table.
+    /// The ring that `space` is placed by, when its data may lie in `regions`.
     #[must_use]
-    pub fn table(&self) -> &Table {
-        &self.table
+    pub fn table(&self, space: &SpaceId, regions: &Regions) -> Arc<Table> {
+        self.atlas.ring(space, regions)
+    }
+
+    /// The ring tables.
+    #[must_use]
+    pub const fn atlas(&self) -> &Arc<Atlas> {
+        &self.atlas
     }
 
     /// The members whose receipts count.
@@ -94,35 +102,53 @@ impl Holders {
         self.contains(peer) || self.leaving.contains(peer)
     }
 
-    /// Who shall keep the shards of `object` if it is coded now: those who are not `distrusted`, where there are enough of
-    /// them. None while nobody is in the ring. It is coded in the class of the ring unless another codec is given.
+    /// Who shall keep the shards of `object` by `table`, its space's, if it is coded now: those who are not `distrusted`,
+    /// where there are enough of them. None while nobody is in that ring. It is coded in the class of that ring unless
+    /// another codec is given.
     #[must_use]
     pub fn plan(
         &self,
+        table: &Table,
         object: &ObjectId,
         codec: Option<Codec>,
         distrusted: &BTreeSet<PeerId>,
     ) -> Option<Plan> {
-        let codec = codec.or_else(|| cosmic_custody::codec(&self.table).ok())?;
-        let mut walk = self.table.holders(object, self.table.len());
+        let codec = codec.or_else(|| cosmic_custody::codec(table).ok())?;
+        let mut walk = table.holders(object, table.len());
         walk.sort_by_key(|peer| distrusted.contains(peer));
         let shards = assign(&walk, codec);
         let stand_ins = walk.get(shards.len()..).unwrap_or_default().to_vec();
-        let keepers = self.table.replicas(self.table.partition_of(object.as_bytes())).collect();
+        let keepers = table.replicas(table.partition_of(object.as_bytes())).collect();
         (!shards.is_empty()).then(|| Plan { ring: self.digest(), codec, shards, stand_ins, keepers })
     }
 
-    /// The replicas of a space, by this table and by those before.
+    /// The replicas of a space, by these tables and by those before.
     #[must_use]
-    pub fn duty(&self, space: &SpaceId) -> Duty {
-        Duty::of(space, &self.table, self.earlier.iter().map(Arc::as_ref))
+    pub fn duty(&self, space: &SpaceId, regions: &Regions) -> Duty {
+        let (table, earlier) = self.tables(space, regions);
+        Duty::of(space, &table, earlier.iter().map(Arc::as_ref))
     }
 
-    /// Where to look for the shards of `object`, coded by `codec`.
+    /// Where to look for the shards of `object` of `space`, coded by `codec`: in the end everywhere, since it may lie where
+    /// it may not stay.
     #[must_use]
-    pub fn sources(&self, object: &ObjectId, codec: Codec) -> Sources {
-        let mut sources = Sources::of(object, codec, &self.table, self.earlier.iter().map(Arc::as_ref));
-        sources.everyone.extend(&self.leaving);
+    pub fn sources(
+        &self,
+        (space, regions): (&SpaceId, &Regions),
+        object: &ObjectId,
+        codec: Codec,
+    ) -> Sources {
+        let (table, earlier) = self.tables(space, regions);
+        let mut sources = Sources::of(object, codec, &table, earlier.iter().map(Arc::as_ref));
+        let elsewhere =
+            self.standing.members().filter(|peer| !table.sites().iter().any(|site| site.peer == **peer));
+        sources.everyone.extend(elsewhere.chain(&self.leaving));
         sources
+    }
+
+    /// The ring of a space now, and as it was before.
+    fn tables(&self, space: &SpaceId, regions: &Regions) -> (Arc<Table>, Vec<Arc<Table>>) {
+        let earlier = self.earlier.iter().map(|atlas| atlas.ring(space, regions));
+        (self.table(space, regions), earlier.collect())
     }
 }

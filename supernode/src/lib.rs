@@ -22,6 +22,7 @@ mod outbox;
 pub mod packs;
 pub mod quota;
 pub mod replica;
+pub mod residences;
 pub mod retire;
 pub mod scrub;
 pub mod session;

@@ -41,6 +41,8 @@ pub struct Metrics {
     pub(crate) receipts_signed: Counter,
     pub(crate) sessions: Gauge,
     pub(crate) spaces: Gauge,
+    pub(crate) genesis_searches: Counter,
+    pub(crate) kept_elsewhere: Counter,
     pub(crate) roots_equal: Counter,
     pub(crate) roots_differing: Counter,
 }
@@ -63,6 +65,16 @@ impl Metrics {
             room.register("receipts_signed", "Receipts signed", m.receipts_signed);
             room.register("sessions", "Sessions of devices that are open", m.sessions);
             room.register("spaces", "Spaces held in memory", m.spaces);
+            room.register(
+                "genesis_searches",
+                "Searches for the regions of a space nobody here knew",
+                m.genesis_searches,
+            );
+            room.register(
+                "kept_elsewhere",
+                "Entries passed on from memory, whose spaces keep their data in other regions",
+                m.kept_elsewhere,
+            );
             room.register("roots_equal", "Comparisons of roots that were equal", m.roots_equal);
             room.register("roots_differing", "Comparisons of roots that differed", m.roots_differing);
         });

@@ -9,11 +9,11 @@ use std::{
 };
 
 use cosmic_common::{
-    id::{ObjectId, PeerId},
+    id::{ObjectId, PeerId, SpaceId},
     record::Record as _,
 };
 use cosmic_custody::{
-    ObjectCustody, Standing,
+    Duty, ObjectCustody, Standing,
     message::{
         object::Whereabouts,
         refusal::{Refusal, RefusalCode},
@@ -21,6 +21,7 @@ use cosmic_custody::{
     receipt::Receipt,
 };
 use cosmic_erasure::{Codec, Coder, Manifest, coded_anew};
+use cosmic_ring::Regions;
 use cosmic_runtime::{clock::Clock, config::Mistakes, tasks::Group};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::{
     cold::Cold,
     context::Context,
-    holders::Holders,
+    holders::{Holders, Plan},
     shards::{self, Metrics, Shards},
 };
 
@@ -85,6 +86,12 @@ pub enum Error {
     /// Nobody is in the ring.
     #[error("the ring has no members yet; try again when the supernode has joined its network")]
     NoRing,
+    /// Nobody stands where the space may lie.
+    #[error("no supernode stands where the space keeps its data: {regions}")]
+    NoRegion {
+        /// Where its data may lie.
+        regions: Arc<Regions>,
+    },
     /// Holders refused for want of room.
     #[error("the holders have no room for it: {0}")]
     Room(#[source] Refusal),
@@ -129,7 +136,7 @@ impl Error {
         let code = match self {
             Self::Hash { .. } => RefusalCode::HashMismatch,
             Self::Room(_) => RefusalCode::QuotaExceeded,
-            Self::NoRing | Self::TooFew { .. } => RefusalCode::Unavailable,
+            Self::NoRing | Self::NoRegion { .. } | Self::TooFew { .. } => RefusalCode::Unavailable,
             Self::NotHere { .. } => RefusalCode::NotHere,
             Self::Coding { .. } => RefusalCode::Malformed,
             Self::Shard(error) => return error.refusal(),
@@ -185,10 +192,10 @@ impl Objects {
     /// are asked as well while the holders by the table do not make it safe.
     ///
     /// # Errors
-    /// [`Error::NoRing`].
-    pub async fn whereabouts(&self, object: ObjectId) -> Result<Whereabouts, Error> {
+    /// [`Error::NoRing`] or [`Error::NoRegion`].
+    pub async fn whereabouts(&self, space: &SpaceId, object: ObjectId) -> Result<Whereabouts, Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
-        let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
+        let plan = self.plan(space, &object)?;
         let planned: Vec<PeerId> = plan.shards.iter().map(|shard| shard.holder).collect();
         let mut found = self.which(object, planned.clone()).await;
         // One that is being coded anew lies in two codings, and the old one is promised no more when it may go.
@@ -212,6 +219,20 @@ impl Objects {
             found.receipts.extend(elsewhere.receipts);
         }
         Ok(found)
+    }
+
+    /// Who shall keep the shards of `object` of `space`.
+    fn plan(&self, space: &SpaceId, object: &ObjectId) -> Result<Plan, Error> {
+        self.plan_in(space, object, None)
+    }
+
+    /// The same in this codec; in that of the ring if none is given.
+    fn plan_in(&self, space: &SpaceId, object: &ObjectId, codec: Option<Codec>) -> Result<Plan, Error> {
+        let shards = &self.0.shards;
+        shards.plan_in(space, object, codec).ok_or_else(|| match shards.regions(space) {
+            regions if regions.is_all() => Error::NoRing,
+            regions => Error::NoRegion { regions },
+        })
     }
 
     async fn which(&self, object: ObjectId, holders: Vec<PeerId>) -> Whereabouts {
@@ -245,6 +266,13 @@ impl Objects {
     #[must_use]
     pub fn holders(&self) -> Arc<Holders> {
         Arc::clone(&self.0.shards.holders().borrow())
+    }
+
+    /// The replicas of a space, by this and by earlier tables.
+    #[must_use]
+    pub fn duty(&self, space: &SpaceId) -> Duty {
+        let shards = &self.0.shards;
+        shards.holders().borrow().duty(space, &shards.regions(space))
     }
 
     /// Whether the receipts show the object as safe as its class makes it.

@@ -25,7 +25,7 @@ use crate::{
     moves::Moves,
     quota::{self, Quotas},
     session::Door,
-    tables::{DOOMS, FORWARDS, LEASES, LOGS, PLACEMENTS},
+    tables::{DOOMS, FORWARDS, LEASES, LOGS, PLACEMENTS, RESIDENCES},
 };
 
 /// How often is looked how many devices are left, and at the clock.
@@ -187,6 +187,7 @@ impl Leaving {
         let mut batch = store.batch();
         batch.delete_span(&PLACEMENTS, &Span::all());
         batch.delete_span(&DOOMS, &Span::all()).delete_span(&LEASES, &Span::all());
+        batch.delete_span(&RESIDENCES, &Span::all());
         if let Err(error) = store.commit(batch).await {
             tracing::warn!(%error, "placement records could not be removed");
         }

@@ -24,12 +24,14 @@ use cosmic_custody::{
     },
 };
 use cosmic_erasure::{Codec, Manifest};
+use cosmic_ring::{Regions, Table};
 
 use crate::{
     cold::{self, Cold},
     context::Context,
-    holders::{Latest, Plan},
+    holders::{Holders, Latest, Plan},
     quota::Quotas,
+    residences::{Elsewhere, Residences},
 };
 
 pub(crate) mod cooling;
@@ -67,6 +69,9 @@ pub enum Error {
     /// The own store.
     #[error("the shard cannot be stored or read here")]
     Store(#[from] cosmic_store::Error),
+    /// The space keeps its data in other regions.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
     /// The space has no room here.
     #[error(transparent)]
     Quota(#[from] crate::quota::Error),
@@ -123,6 +128,7 @@ impl Error {
             Self::Quota(crate::quota::Error::Over(_)) => RefusalCode::QuotaExceeded,
             Self::Wrong(_) | Self::OtherManifest { .. } => RefusalCode::HashMismatch,
             Self::NotHere { .. } => RefusalCode::NotHere,
+            Self::Elsewhere(elsewhere) => return elsewhere.clone().into(),
         };
         Refusal::new(code, cosmic_runtime::exit::sentence(self))
     }
@@ -158,6 +164,7 @@ struct Inner {
     keeper: Keeper,
     pool: Pool,
     holders: Latest,
+    residences: Residences,
     metrics: Metrics,
     silent: RwLock<BTreeSet<PeerId>>,
     distrusted: RwLock<BTreeSet<PeerId>>,
@@ -197,6 +204,7 @@ impl Shards {
             keeper: Keeper::new(Arc::clone(context), holders.clone(), quotas, cold, metrics.clone()),
             pool: Pool::new(Arc::clone(context)),
             holders,
+            residences: context.residences.clone(),
             metrics,
             silent: RwLock::default(),
             distrusted: RwLock::default(),
@@ -244,17 +252,31 @@ impl Shards {
         *self.0.distrusted.write().unwrap_or_else(PoisonError::into_inner) = distrusted;
     }
 
-    /// Who shall keep the shards of `object` if it is coded now. None while nobody is in the ring.
+    /// The ring that what belongs to `space` is placed by.
     #[must_use]
-    pub fn plan(&self, object: &ObjectId) -> Option<Plan> {
-        self.plan_in(object, None)
+    pub fn table(&self, holders: &Holders, space: &SpaceId) -> Arc<Table> {
+        holders.table(space, &self.0.residences.regions(space))
+    }
+
+    /// Where the data of `space` may lie, as far as is known here.
+    #[must_use]
+    pub fn regions(&self, space: &SpaceId) -> Arc<Regions> {
+        self.0.residences.regions(space)
+    }
+
+    /// Who shall keep the shards of `object` of `space` if it is coded now. None while nobody is in the ring it belongs to.
+    #[must_use]
+    pub fn plan(&self, space: &SpaceId, object: &ObjectId) -> Option<Plan> {
+        self.plan_in(space, object, None)
     }
 
     /// The same in this codec; in that of the ring if none is given.
     #[must_use]
-    pub fn plan_in(&self, object: &ObjectId, codec: Option<Codec>) -> Option<Plan> {
+    pub fn plan_in(&self, space: &SpaceId, object: &ObjectId, codec: Option<Codec>) -> Option<Plan> {
+        let holders = Arc::clone(&self.0.holders.borrow());
+        let table = self.table(&holders, space);
         let distrusted = self.0.distrusted.read().unwrap_or_else(PoisonError::into_inner);
-        self.0.holders.borrow().plan(object, codec, &distrusted)
+        holders.plan(&table, object, codec, &distrusted)
     }
 
     /// Lets a holder keep a shard; its signed receipt.
@@ -270,7 +292,9 @@ impl Shards {
         }
         let length = BulkLength::new(bytes.len())
             .map_err(|_error| Error::Protocol { holder, what: "an empty shard was to be sent" })?;
-        let request = ShardRequest::Put { space, manifest: manifest_bytes.to_vec(), index, owner, length };
+        let genesis = self.0.residences.genesis(&space).map(Vec::from);
+        let manifest = manifest_bytes.to_vec();
+        let request = ShardRequest::Put { space, manifest, index, owner, length, genesis };
         match self.0.pool.ask(holder, &request, Some(bytes)).await? {
             (ShardAnswer::Kept { receipt }, _) => Ok(receipt),
             (answer, _) => Err(unexpected(holder, answer)),

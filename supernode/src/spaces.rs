@@ -25,13 +25,19 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use cosmic_common::id::{Hash, SpaceId};
+use cosmic_common::{
+    id::{Hash, PeerId, SpaceId},
+    record::{Record as _, RecordError},
+};
 use cosmic_custody::message::replica::{SpaceHeads, heads_digest};
 use cosmic_runtime::{clock::Monotonic, tasks::Group};
+use cosmic_space::genesis::Genesis;
 use cosmic_store::Span;
-use tokio::sync::mpsc;
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use tokio::sync::{Semaphore, mpsc};
 
 use self::{
     actor::Actor,
@@ -46,10 +52,21 @@ pub use self::{
     judging::Judged,
     relay::Overlay,
 };
-use crate::{context::Context, packs::Reader, replica::client::Replicas, tables::LOGS};
+use crate::{
+    context::Context,
+    packs::Reader,
+    replica::client::Replicas,
+    tables::{LOGS, SPACES},
+};
 
 /// Digests kept in memory: 5 MB.
 const DIGESTS_MAX: usize = 65_536;
+/// Searches for the genesis of a space at once: each may ask the whole ring, and a stranger may ask for one.
+const SEARCHES_MAX: usize = 4;
+/// Supernodes asked for a genesis at once.
+const ASKED_AT_ONCE: usize = 16;
+/// How long they may take; a device waits meanwhile.
+const GENESIS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The spaces of this supernode. Cheap to clone.
 #[derive(Clone)]
@@ -63,6 +80,7 @@ struct Inner {
     slots: Mutex<HashMap<SpaceId, Slot>>,
     /// Digests of heads as they were last read from the tables.
     digests: Mutex<HashMap<SpaceId, Hash>>,
+    searches: Semaphore,
 }
 
 /// An actor that runs.
@@ -83,6 +101,7 @@ impl Spaces {
             actors,
             slots: Mutex::default(),
             digests: Mutex::default(),
+            searches: Semaphore::new(SEARCHES_MAX),
         }))
     }
 
@@ -104,6 +123,59 @@ impl Spaces {
         slots.insert(space, Slot { commands: commands.clone(), used: now });
         self.0.context.metrics.spaces.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
         Ok(Space::new(space, commands))
+    }
+
+    /// Takes in the genesis of a space, and tells its writer if that changes where its data may lie.
+    pub fn learn(&self, genesis: &Genesis) {
+        if self.0.context.residences.learn(genesis)
+            && let Some(space) = self.loaded(&genesis.space_id())
+        {
+            space.residence_changed();
+        }
+    }
+
+    /// The same of its bytes.
+    ///
+    /// # Errors
+    /// If they are none.
+    pub fn introduced(&self, genesis: &[u8]) -> Result<(), RecordError> {
+        self.learn(&Genesis::from_bytes(genesis)?);
+        Ok(())
+    }
+
+    /// Sees to it that it is known where the data of `space` may lie, before it is looked for by the ring: whoever brings no
+    /// genesis, as one who joins by a ticket does not, leaves it to be asked for. First those are asked who have it if it
+    /// names no regions, then all others.
+    pub(crate) async fn locate(&self, space: SpaceId) -> Result<(), cosmic_store::Error> {
+        let context = &self.0.context;
+        let atlas = Arc::clone(&context.ring_view().atlas);
+        let is_known =
+            context.residences.genesis(&space).is_some() || context.store.contains(&SPACES, &space)?;
+        if is_known || atlas.regions().count() < 2 {
+            return Ok(());
+        }
+        let Ok(_one_of_few) = self.0.searches.try_acquire() else { return Ok(()) };
+        context.metrics.genesis_searches.inc();
+        let likely = self.replicas().of(&space);
+        let mut others: Vec<PeerId> = atlas.everybody().sites().iter().map(|site| site.peer).collect();
+        others.retain(|peer| *peer != context.peer && !likely.contains(peer));
+        for some in std::iter::once(&likely[..]).chain(others.chunks(ASKED_AT_ONCE)) {
+            let mut asked: FuturesUnordered<_> =
+                some.iter().map(|peer| self.replicas().genesis(*peer, space)).collect();
+            let answers = async {
+                while let Some(answer) = asked.next().await {
+                    if let Ok(Some(genesis)) = answer {
+                        return Some(genesis);
+                    }
+                }
+                None
+            };
+            if let Some(genesis) = context.clock.timeout(GENESIS_PATIENCE, answers).await.flatten() {
+                self.learn(&genesis);
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The writer of `space`, if it is in memory.

@@ -42,6 +42,7 @@ use crate::{
     objects::{self, Objects},
     packs::{self, Packs},
     quota::Quotas,
+    residences::Residences,
     retire::{self, Leaving},
     scrub::{self, Scrub, Suspects},
     session::Sessions,
@@ -219,6 +220,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         key,
         incarnation,
         ring: ring.clone(),
+        residences: Residences::open(&store)?,
         metrics: Metrics::register(&registry),
         health: health.clone(),
         limits: config.limits(),
@@ -368,5 +370,5 @@ async fn follow(membership: &membership::Handle, tasks: &Tasks) -> (watch::Recei
 pub(crate) fn holders_of(view: &RingView) -> Holders {
     let retired = view.members.records().map(Signed::unverified);
     let retired = retired.filter(|member| member.state == State::Retired).map(|member| member.peer);
-    Holders::new(Arc::clone(&view.table), Standing::of(&view.members)).with_leaving(retired)
+    Holders::new(Arc::clone(&view.atlas), Standing::of(&view.members)).with_leaving(retired)
 }

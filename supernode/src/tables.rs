@@ -6,7 +6,7 @@
 //! go from the cold store (`discards`), accounts (`usage`, `quotas`), and what is removed: at the replicas of a space who
 //! claims what (`claims`, `claimants`, `packed`, `tombstones`, `unsettled`) and what nobody does (`removals`), at holders
 //! `leases` and `dooms`, at both the signed `deletions`; and bodies that snapshots replace (`bodies`, `snapshots`,
-//! `acknowledged`, `replaced`).
+//! `acknowledged`, `replaced`). `residences` says of spaces that name regions that they do.
 
 use bytes::Bytes;
 use cosmic_common::{
@@ -149,6 +149,8 @@ impl Record for SnapshotRow {
     const LIMIT: usize = 160;
 }
 
+/// Exact bytes of the genesis, of spaces that name the regions their data may lie in.
+pub const RESIDENCES: Table<SpaceId, Bytes> = Table::<SpaceId, Bytes>::bytes("residences", 1);
 /// Exact bytes of entries, by log and sequence number.
 pub const ENTRIES: Table<(LogId, u64), Bytes> =
     Table::<(LogId, u64), Bytes>::bytes("entries", 1).prefixed::<LogId>();
@@ -353,6 +355,7 @@ pub fn schema() -> Schema {
         .table(&SNAPSHOTS)
         .table(&ACKNOWLEDGED)
         .table(&REPLACED)
+        .table(&RESIDENCES)
 }
 
 /// The shards of all codings of an object, whichever of their names is given.

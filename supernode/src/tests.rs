@@ -14,5 +14,6 @@ mod hostile;
 mod moves;
 mod objects;
 mod packs;
+mod regions;
 mod scrub;
 mod world;

@@ -66,8 +66,17 @@ impl Output {
     /// # Errors
     /// If it cannot be written.
     pub fn table(self, answer: &Value, place: &str, columns: &[&str]) -> Result<(), Error> {
-        let list = answer.pointer(place).unwrap_or(&Value::Null);
-        self.show(answer, |_answer| table(list, columns))
+        self.tables(answer, &[(place, columns)])
+    }
+
+    /// Several lists of one answer, each with its columns; programs get the answer once.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn tables(self, answer: &Value, lists: &[(&str, &[&str])]) -> Result<(), Error> {
+        let list = |place: &str| answer.pointer(place).unwrap_or(&Value::Null);
+        let told = || lists.iter().map(|(place, columns)| table(list(place), columns)).collect::<Vec<_>>();
+        self.show(answer, |_answer| told().join("\n\n"))
     }
 }
 

@@ -113,7 +113,14 @@ impl Recoding {
     /// Whether an object coded with `codec` is coded anew, when a class has to last for `rest` ([`RECODE_AFTER`]).
     #[must_use]
     pub fn verdict(&self, codec: Codec, rest: Duration, now: Timestamp) -> Recode {
-        let (class, from) = (self.class, self.since.after(rest));
+        self.verdict_in(self.class, codec, rest, now)
+    }
+
+    /// The same in a ring of this class, which may be another than the one that is observed: spaces are placed in the rings of
+    /// their regions, and a supernode observes the ring that it stands in.
+    #[must_use]
+    pub fn verdict_in(&self, class: Class, codec: Codec, rest: Duration, now: Timestamp) -> Recode {
+        let from = self.since.after(rest);
         if (codec.k(), codec.n()) == (usize::from(class.k), usize::from(class.n)) {
             Recode::Not
         } else if now < from {

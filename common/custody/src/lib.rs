@@ -65,7 +65,7 @@ pub use quota::{Charge, Quota, Usage};
 pub use receipt::{Held, Promise, Receipt};
 pub use recode::{Coded, Course};
 pub use release::{Keep, Release};
-pub use removal::{Deletion, Doom, Fate, Removal, Removing, Residency};
+pub use removal::{Deletion, Doom, Fate, Removal, Removing};
 pub use repair::{
     health::{Danger, Health, HeldCopy, Need, Ring, Subject},
     lease::{Lease, Leases},

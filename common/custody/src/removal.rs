@@ -26,7 +26,6 @@ use cosmic_identity::{
     signature::Domain,
     signed::{Signed, SignedRecord},
 };
-use cosmic_ring::{Label, Site};
 use minicbor::{Decode, Encode};
 
 use crate::{count::log::Duty, error::Error, message::shard::Indices, standing::Standing};
@@ -289,38 +288,6 @@ impl Removing {
     #[must_use]
     pub fn done(&self, standing: &Standing) -> Option<(&BTreeSet<PeerId>, &BTreeSet<PeerId>)> {
         self.owed(standing).next().is_none().then_some((&self.deleted, &self.owed))
-    }
-}
-
-/// What a space's genesis says about where and how long its data is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Residency {
-    /// The regions its data may lie in; none means all.
-    pub regions: BTreeSet<Label>,
-    /// How long what was replaced or removed is kept.
-    pub retention: Option<Duration>,
-}
-
-impl Residency {
-    /// Whether data of the space may lie in `region`.
-    #[must_use]
-    pub fn permits(&self, region: &Label) -> bool {
-        self.regions.is_empty() || self.regions.contains(region)
-    }
-
-    /// Those of `sites` where data of the space may lie: the sites of the table it is placed by.
-    #[must_use]
-    pub fn sites(&self, sites: Vec<Site>, region: impl Fn(&PeerId) -> Option<Label>) -> Vec<Site> {
-        let is_permitted = |site: &Site| {
-            self.regions.is_empty() || region(&site.peer).is_some_and(|region| self.permits(&region))
-        };
-        sites.into_iter().filter(is_permitted).collect()
-    }
-
-    /// Until when something that was removed at `time` is kept.
-    #[must_use]
-    pub fn retained_until(&self, time: Timestamp) -> Timestamp {
-        time.after(self.retention.unwrap_or_default().min(RETENTION_MAX))
     }
 }
 

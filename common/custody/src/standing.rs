@@ -80,6 +80,11 @@ impl Standing {
         }
     }
 
+    /// Leaves out those that `counts` does not: of a space whose data may lie in some regions only, the members elsewhere.
+    pub fn retain(&mut self, counts: impl Fn(&PeerId) -> bool) {
+        self.members.retain(|peer, _member| counts(peer));
+    }
+
     /// Whether `peer` is a current member.
     #[must_use]
     pub fn contains(&self, peer: &PeerId) -> bool {

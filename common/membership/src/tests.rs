@@ -189,6 +189,6 @@ impl Process {
 
 /// Whether `view` knows where exactly these processes live now.
 fn knows(view: &RingView, processes: &[&Process]) -> bool {
-    view.table.len() == processes.len()
+    view.atlas.everybody().len() == processes.len()
         && processes.iter().all(|process| view.addresses_of(&process.peer()) == process.listening())
 }

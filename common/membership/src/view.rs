@@ -8,7 +8,7 @@ use cosmic_common::{
     limit::ADDRESSES_MAX,
 };
 use cosmic_identity::signed::Signed;
-use cosmic_ring::{Members, NetworkConfig, Table};
+use cosmic_ring::{Atlas, Members, NetworkConfig};
 
 /// What is known of the network at one moment, everything verified.
 #[derive(Debug, Clone)]
@@ -18,13 +18,13 @@ pub struct RingView {
     /// All member records.
     pub members: Members,
     /// Where things belong.
-    pub table: Arc<Table>,
+    pub atlas: Arc<Atlas>,
     /// Where members and bootstrap nodes may be reached; nobody without a known address.
     pub endpoints: BTreeMap<PeerId, Vec<Address>>,
 }
 
 impl RingView {
-    /// The view of `members`; the table of `before` serves again if it still holds.
+    /// The view of `members`; the atlas of `before` serves again if it still holds.
     pub(crate) fn of(members: &Members, before: Option<&Self>) -> Self {
         let same = before.filter(|before| {
             before.members.digest() == members.digest() && before.config == *members.signed_config()
@@ -32,7 +32,7 @@ impl RingView {
         Self {
             config: members.signed_config().clone(),
             members: members.clone(),
-            table: same.map_or_else(|| Arc::new(Table::build(members)), |before| Arc::clone(&before.table)),
+            atlas: same.map_or_else(|| Arc::new(Atlas::build(members)), |before| Arc::clone(&before.atlas)),
             endpoints: endpoints(members),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no randomness, no sockets. Bytes and rules: `docs/protocol/ring.md`.
 
+pub mod atlas;
 pub mod class;
 pub mod config;
 mod draw;
@@ -14,8 +15,10 @@ mod list;
 pub mod member;
 pub mod members;
 pub mod network;
+pub mod regions;
 pub mod table;
 
+pub use atlas::{Atlas, RegionShape};
 pub use class::{Class, ClassStep};
 pub use config::{Admission, Door, NetworkConfig, NetworkKey};
 pub use endpoint::{Edition, Endpoint};
@@ -26,6 +29,7 @@ pub use label::Label;
 pub use member::{Consent, Member, State};
 pub use members::{Inserted, Members, Version};
 pub use network::{NetworkAnswer, NetworkRequest};
+pub use regions::Regions;
 pub use table::{Partition, Site, Table};
 
 #[cfg(test)]

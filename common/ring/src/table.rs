@@ -1,7 +1,8 @@
 //! Ring tables: for each partition of the key space the members that keep what belongs there.
 //!
-//! A table follows from the active members and the class alone, by integers only, so everybody who knows the same
-//! records has the same table. It is made once per change of membership and looked up from then on.
+//! A table is one ring. It follows from its members and the class alone, by integers only, so everybody who knows the same
+//! records has the same table. It is made once per change of membership and looked up from then on. Which ring a space is
+//! placed by, the [`crate::Atlas`] says.
 
 mod limits;
 mod walk;
@@ -14,13 +15,7 @@ use cosmic_common::{
 };
 
 use self::{limits::Limits, walk::Walk};
-use crate::{
-    class::Class,
-    config::PARTITION_BITS_MAX,
-    label::Label,
-    member::Member,
-    members::{MEMBERS_MAX, Members},
-};
+use crate::{class::Class, config::PARTITION_BITS_MAX, label::Label, member::Member, members::MEMBERS_MAX};
 
 /// The replicas of a partition.
 pub const REPLICAS: usize = 3;
@@ -74,13 +69,6 @@ impl From<&Member> for Site {
 }
 
 impl Table {
-    /// The table of the active members, with the partitions and classes of their configuration.
-    #[must_use]
-    pub fn build(members: &Members) -> Self {
-        let sites: Vec<Site> = members.active().map(Site::from).collect();
-        Self::of(sites, members.config().partition_bits, members.class())
-    }
-
     /// The table of `sites` (one per peer; of more the first counts) with 2^`bits` partitions under `class`.
     #[must_use]
     pub fn of(mut sites: Vec<Site>, bits: u8, class: Class) -> Self {

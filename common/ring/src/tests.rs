@@ -1,5 +1,6 @@
 //! The network at its own door: who counts, what is exchanged, where things belong.
 
+mod atlas;
 mod formats;
 mod people;
 mod tables;

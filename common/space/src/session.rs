@@ -49,7 +49,7 @@ pub struct SessionProof {
     /// The name of the stream's protocol.
     #[n(7)]
     pub protocol: String,
-    /// From the root only: the genesis, for a server that has never seen the space.
+    /// The genesis, from whoever has it: for a server that has never seen the space, and does not know where its data may lie.
     #[n(8)]
     pub genesis: Option<Genesis>,
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use cosmic_common::{
-    id::{NetworkId, PeerId},
+    id::{NetworkId, PeerId, SpaceId},
     record::Record,
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_ring::{
     Admission, Consent, Door, Endpoint, Exchange, Label, Member, Members, NetworkAnswer, NetworkConfig,
-    NetworkKey, NetworkRequest, RingMessage, Table, endpoint::verify_endpoint, member::verify_member,
+    NetworkKey, NetworkRequest, Regions, RingMessage, endpoint::verify_endpoint, member::verify_member,
 };
 
 use crate::{
@@ -137,7 +137,8 @@ fn exchange(bytes: &[u8]) {
     check_members(&members, network());
     // The finest partitions take a tenth of a second, in which other inputs find more.
     if members.config().partition_bits <= 8 {
-        drop(Table::build(&members));
+        let space = SpaceId::from_bytes([0; 32]);
+        drop(Atlas::build(&members).ring(&space, &Regions::ALL));
     }
 }
 

@@ -19,11 +19,9 @@ pub(super) async fn of_document(
 ) -> Result<Json<Value>, Error> {
     let space = node.find_space(&space).await?;
     let level = document_level(&node, space, &collection, &id).await?.level;
-    Ok(Json(json!({"level": level.name(), "survives": level.survives(), "replicas": names(&node, &space)})))
-}
-
-fn names(node: &Node, space: &SpaceId) -> Vec<String> {
-    node.safety.replicas(space).iter().map(ToString::to_string).collect()
+    let asking = node.clone();
+    let placed = node.read(move |connection| asking.safety.placed(connection, &space)).await?;
+    Ok(Json(json!({"level": level.name(), "survives": level.survives(), "replicas": placed.replicas})))
 }
 
 /// How safe the newest change of a document is, and where it stands once it is sealed.
@@ -75,7 +73,7 @@ pub(super) fn file(node: &Node, connection: &Connection, space: SpaceId, name: &
     let mut levels = vec![entry];
     let (mut bytes_durable, mut holders) = (0, BTreeMap::new());
     for chunk in &row.body.chunks {
-        let verdict = node.safety.object(connection, &chunk.object)?;
+        let verdict = node.safety.object(connection, &space, &chunk.object)?;
         let level = verdict.as_ref().map_or(Level::Local, |verdict| verdict.level);
         if matches!(level, Level::Durable { .. }) {
             bytes_durable += u64::from(chunk.length);

@@ -85,7 +85,7 @@ pub(super) fn problem(error: &Error) -> Problem {
         Error::Version { .. } => VERSION,
         Error::NotYet { .. } => JOINING,
         Error::NotAllowed(_) | Error::Role { .. } => NOT_ALLOWED,
-        Error::Name { .. } => NAME,
+        Error::Name { .. } | Error::Region { .. } | Error::Regions { .. } => NAME,
         Error::Document(_) => DOCUMENT,
         Error::TooLarge { .. } | Error::FileTooLarge { .. } => TOO_LARGE,
         Error::Ticket(_) => TICKET,

@@ -7,6 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use cosmic_common::id::SpaceId;
+use cosmic_custody::count::object::DURABLE_COPIES_MIN;
+use cosmic_ring::Regions;
 use cosmic_space::{delegation::Bearer, rights::Role, ticket::Ticket};
 use rusqlite::{Connection, params};
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use super::durability;
 use crate::{
     error::Error,
     node::{Node, space_ids},
+    safety::Placed,
     spaces::{Invitation, Peers, Seeds},
 };
 
@@ -23,11 +26,16 @@ use crate::{
 #[derive(Debug, Deserialize)]
 pub(super) struct New {
     name: String,
+    /// Where its data may lie; nothing means everywhere.
+    #[serde(default)]
+    regions: Vec<String>,
 }
 
 pub(super) async fn create(State(node): State<Node>, Json(new): Json<New>) -> Result<Response, Error> {
     let seeds = Seeds::random();
-    let space = node.write(move |core, connection| core.create_space(connection, &new.name, &seeds)).await?;
+    let New { name, regions } = new;
+    let space =
+        node.write(move |core, connection| core.create_space_in(connection, &name, regions, &seeds)).await?;
     Ok((StatusCode::CREATED, Json(json!({"space": space}))).into_response())
 }
 
@@ -68,14 +76,35 @@ fn describe(node: &Node, connection: &Connection, space: SpaceId) -> Result<Valu
     let entries = count("SELECT count(*) FROM entries JOIN logs ON logs.log = entries.log WHERE space = ?1")?;
     let logs = count("SELECT count(*) FROM logs WHERE space = ?1")?;
     let session = node.sessions.get(&space);
-    let replicas: Vec<String> = node.safety.replicas(&space).iter().map(ToString::to_string).collect();
+    let regions = node.safety.regions(connection, &space)?;
+    let placed = node.safety.placed(connection, &space)?;
+    let residence = residence(&regions, &placed);
     let durability = durability::summary(node, connection, space)?;
     Ok(json!({
         "space": space, "name": name, "joining": joining, "documents": documents, "entries": entries, "logs": logs,
         "snapshots": snapshots, "waiting": waiting,
         "gateway": session.map(|session| session.gateway), "in_sync": session.is_some_and(|session| session.in_sync),
-        "replicas": replicas, "level": durability.get("level"),
+        "replicas": placed.replicas, "level": durability.get("level"), "regions": regions.names().map(ToString::to_string).collect::<Vec<_>>(),
+        "class": placed.class.map(|class| format!("{} of {}", class.k, class.n)), "residence": residence,
     }))
+}
+
+/// Where a space lies, in a sentence.
+fn residence(regions: &Regions, placed: &Placed) -> String {
+    let Placed { regions: lies_in, supernodes, class, .. } = placed;
+    let lies_in: Vec<&str> = lies_in.iter().map(String::as_str).collect();
+    let lies_in = lies_in.join(", ");
+    match class {
+        None if !placed.is_ring_known => "no supernode is known yet".to_owned(),
+        None => format!("no supernode stands in {regions}: nothing of the space is stored anywhere"),
+        Some(_) if *supernodes < DURABLE_COPIES_MIN => {
+            format!("whole copies on {supernodes} supernodes in {lies_in}: too few to be durable")
+        }
+        Some(class) if class.k == 1 => {
+            format!("{} whole copies on {supernodes} supernodes in {lies_in}", class.n)
+        }
+        Some(class) => format!("coded {} of {} on {supernodes} supernodes in {lies_in}", class.k, class.n),
+    }
 }
 
 /// What an invitation says.

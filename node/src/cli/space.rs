@@ -12,6 +12,9 @@ pub(crate) enum Command {
     Create {
         /// A name, seen only by members
         name: String,
+        /// Where its data may lie, never elsewhere; may be given several times, and cannot be changed later
+        #[arg(long = "region")]
+        regions: Vec<String>,
     },
     /// All spaces of this device
     #[command(alias = "ls")]
@@ -65,8 +68,8 @@ pub(crate) enum InviteRole {
 
 pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Result<(), Error> {
     match command {
-        Command::Create { name } => {
-            let answer = client.post("spaces", &json!({"name": name}))?;
+        Command::Create { name, regions } => {
+            let answer = client.post("spaces", &json!({"name": name, "regions": regions}))?;
             out.show(&answer, |answer| format!("created space {}", cell(answer.get("space"))))
         }
         Command::List => {

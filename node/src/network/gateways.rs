@@ -7,6 +7,7 @@ use std::{
 };
 
 use cosmic_common::{id::PeerId, time::Timestamp};
+use cosmic_ring::{Label, Regions};
 use tokio::sync::watch;
 
 /// How long a gateway that failed is passed over while others are there.
@@ -21,6 +22,8 @@ pub struct Gateway {
     pub weight: u32,
     /// Its zone.
     pub zone: String,
+    /// Its region.
+    pub region: Label,
 }
 
 /// The supernodes that are known, and which failed lately.
@@ -62,14 +65,24 @@ impl Gateways {
         self.known.borrow().clone()
     }
 
-    /// A gateway, drawn by weight from `draw` among those that did not fail lately (among all if all did).
+    /// A gateway, drawn by weight from `draw` among those that did not fail lately (among all if all did): in one of `regions`,
+    /// as long as one there works. One that stands elsewhere passes on what it may not keep.
     #[must_use]
-    pub fn pick(&self, now: Timestamp, draw: u64) -> Option<PeerId> {
+    pub fn pick(&self, regions: &Regions, now: Timestamp, draw: u64) -> Option<PeerId> {
         let known = self.known.borrow();
         let failed = self.failed();
         let shunned = |peer: &PeerId| failed.get(peer).is_some_and(|at| now.since(*at) < SHUNNED);
-        let good: Vec<&Gateway> = known.iter().filter(|gateway| !shunned(&gateway.peer)).collect();
-        let candidates = if good.is_empty() { known.iter().collect() } else { good };
+        let of = |wanted: &dyn Fn(&Gateway) -> bool| -> Vec<&Gateway> {
+            known.iter().filter(|gateway| wanted(gateway)).collect()
+        };
+        let is_near = |gateway: &Gateway| regions.permits(&gateway.region);
+        let mut candidates = of(&|gateway| is_near(gateway) && !shunned(&gateway.peer));
+        if candidates.is_empty() {
+            candidates = of(&|gateway| !shunned(&gateway.peer));
+        }
+        if candidates.is_empty() {
+            candidates = known.iter().collect();
+        }
         let total: u64 = candidates.iter().map(|gateway| u64::from(gateway.weight.max(1))).sum();
         let mut left = draw.checked_rem(total)?;
         candidates
@@ -98,21 +111,26 @@ impl Gateways {
 mod tests {
     use cosmic_common::{id::PeerId, time::Timestamp};
 
+    use cosmic_ring::Regions;
+
     use super::{Gateway, Gateways};
 
     fn gateway(number: u8, weight: u32) -> Gateway {
-        Gateway { peer: PeerId::from_bytes([number; 32]), weight, zone: String::new() }
+        let region = if number < 10 { "near" } else { "far" };
+        let peer = PeerId::from_bytes([number; 32]);
+        Gateway { peer, weight, zone: String::new(), region: region.parse().unwrap() }
     }
 
     #[test]
     fn draws_follow_weights_and_pass_over_the_failed() {
         let gateways = Gateways::default();
         let now = Timestamp::from_unix_ms(1_000_000);
-        assert_eq!(gateways.pick(now, 7), None);
+        let all = Regions::ALL;
+        assert_eq!(gateways.pick(&all, now, 7), None);
         gateways.set(vec![gateway(1, 1), gateway(2, 3)]);
         let count = |number: u8| {
             let peer = PeerId::from_bytes([number; 32]);
-            (0..400).filter(|draw| gateways.pick(now, *draw) == Some(peer)).count()
+            (0..400).filter(|draw| gateways.pick(&all, now, *draw) == Some(peer)).count()
         };
         assert_eq!((count(1), count(2)), (100, 300));
         gateways.failed_now(PeerId::from_bytes([2; 32]), now);
@@ -121,5 +139,22 @@ mod tests {
         assert_eq!(count(1) + count(2), 400, "with nobody else left the failed are tried again");
         gateways.works(&PeerId::from_bytes([1; 32]));
         assert_eq!(count(1), 400);
+    }
+
+    #[test]
+    fn a_gateway_in_the_regions_of_the_space_comes_first() {
+        let gateways = Gateways::default();
+        let now = Timestamp::from_unix_ms(1_000_000);
+        gateways.set(vec![gateway(1, 1), gateway(2, 1), gateway(11, 50)]);
+        let regions = Regions::named(["near"]);
+        let picked = || -> std::collections::BTreeSet<PeerId> {
+            (0..400).filter_map(|draw| gateways.pick(&regions, now, draw)).collect()
+        };
+        let peers = |numbers: &[u8]| numbers.iter().map(|number| PeerId::from_bytes([*number; 32])).collect();
+        assert_eq!(picked(), peers(&[1, 2]));
+        gateways.failed_now(PeerId::from_bytes([1; 32]), now);
+        assert_eq!(picked(), peers(&[2]));
+        gateways.failed_now(PeerId::from_bytes([2; 32]), now);
+        assert_eq!(picked(), peers(&[11]), "one far away is better than none");
     }
 }

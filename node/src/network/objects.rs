@@ -48,6 +48,9 @@ pub enum Error {
     /// The gateway's manifest is not the one of these bytes.
     #[error("the gateway's manifest is not that of the chunk; nothing it says about it counts")]
     WrongManifest,
+    /// The database.
+    #[error(transparent)]
+    Node(#[from] crate::error::Error),
     /// The codec.
     #[error("the manifest cannot be checked")]
     Erasure(#[from] cosmic_erasure::Error),
@@ -78,7 +81,7 @@ pub fn gateway(node: &Node, space: &SpaceId) -> Result<GatewaySession, Error> {
 /// [`Error`] if it is refused, or what came of it does not check out.
 pub async fn put(
     node: &Node,
-    session: GatewaySession,
+    (space, session): (SpaceId, GatewaySession),
     object: ObjectId,
     bytes: Vec<u8>,
 ) -> Result<Put, Error> {
@@ -94,7 +97,7 @@ pub async fn put(
         }
         answer => stored(answer)?,
     };
-    check(node, whereabouts, bytes).await
+    check(node, space, whereabouts, bytes).await
 }
 
 fn stored(answer: ObjectAnswer) -> Result<Whereabouts, Error> {
@@ -109,7 +112,12 @@ fn stored(answer: ObjectAnswer) -> Result<Whereabouts, Error> {
 ///
 /// # Errors
 /// [`Error`] if the manifest is that of other bytes, or cannot be made here.
-pub(super) async fn check(node: &Node, whereabouts: Whereabouts, bytes: Vec<u8>) -> Result<Put, Error> {
+pub(super) async fn check(
+    node: &Node,
+    space: SpaceId,
+    whereabouts: Whereabouts,
+    bytes: Vec<u8>,
+) -> Result<Put, Error> {
     let claimed = Manifest::from_bytes(&whereabouts.manifest)
         .map_err(|_error| Error::Protocol("a malformed manifest"))?;
     let codec = claimed.codec();
@@ -131,7 +139,8 @@ pub(super) async fn check(node: &Node, whereabouts: Whereabouts, bytes: Vec<u8>)
             }
         }
     }
-    let verdict = node.safety.judge(&recomputed, &receipts);
+    let regions = node.regions(space).await?;
+    let verdict = node.safety.judge(&regions, &recomputed, &receipts);
     Ok(Put { manifest: recomputed, receipts, verdict })
 }
 

@@ -149,7 +149,7 @@ fn prove(
         server: streams.server,
         nonce: streams.nonce,
         protocol: SPACE.as_str().to_owned(),
-        genesis: space.delegation.is_none().then(|| space.membership.genesis().cloned()).flatten(),
+        genesis: space.membership.genesis().cloned(),
     };
     let mut bytes = 0;
     let credentials = membership_entries(connection, &space.id)?

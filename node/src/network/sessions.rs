@@ -3,10 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use cosmic_common::id::{PeerId, SpaceId};
+use cosmic_ring::Regions;
 use cosmic_runtime::{random, shutdown::Shutdown, tasks::Group};
 use cosmic_sync::door::End;
 use tokio::sync::broadcast::error::RecvError;
@@ -91,7 +93,7 @@ async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) 
             return;
         }
         let began = node.clock().monotonic();
-        let Some(peer) = choose(&node, partner, &shutdown).await else { return };
+        let Some(peer) = choose(&node, space, partner, &shutdown).await else { return };
         match hold(&node, space, partner, peer, &shutdown).await {
             Ok(Some(end)) => {
                 tracing::debug!(space = %space.short(), peer = %peer.short(), ?end, "a session ended");
@@ -116,12 +118,16 @@ async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) 
 }
 
 /// Whom to try next; waits while no supernode is known.
-async fn choose(node: &Node, partner: Partner, shutdown: &Shutdown) -> Option<PeerId> {
+async fn choose(node: &Node, space: SpaceId, partner: Partner, shutdown: &Shutdown) -> Option<PeerId> {
     let Partner::Device(peer) = partner else {
+        let regions = node.regions(space).await.unwrap_or_else(|error| {
+            tracing::warn!(space = %space.short(), %error, "the regions of a space cannot be read");
+            Arc::new(Regions::ALL)
+        });
         let mut ring = node.gateways.watch();
         loop {
             let draw = u64::from_be_bytes(random::bytes());
-            if let Some(peer) = node.gateways.pick(node.clock().now(), draw) {
+            if let Some(peer) = node.gateways.pick(&regions, node.clock().now(), draw) {
                 return Some(peer);
             }
             if !matches!(shutdown.unless(ring.changed()).await, Some(Ok(()))) {

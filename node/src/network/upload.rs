@@ -121,7 +121,7 @@ async fn upload(node: &Node, space: SpaceId, object: ObjectId) -> Result<bool, o
         }
         Err(_joined) => return Ok(false),
     };
-    let put = objects::put(node, session, object, bytes).await?;
+    let put = objects::put(node, (space, session), object, bytes).await?;
     let complete = put.verdict.shards.len() >= put.verdict.wanted;
     let kept = node
         .write(move |core, connection| {

@@ -12,6 +12,7 @@ use cosmic_custody::{
     pack::{Packed, bytes::PACK_MAX_BYTES},
 };
 use cosmic_erasure::Manifest;
+use cosmic_ring::Regions;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Safety;
@@ -124,7 +125,7 @@ pub(super) type Run = (RangeInclusive<u64>, Level);
 pub(super) fn runs(
     safety: &Safety,
     connection: &Connection,
-    log: &LogId,
+    (regions, log): (&Regions, &LogId),
     seqs: &RangeInclusive<u64>,
 ) -> Result<Vec<Run>, Error> {
     let mut statement = connection.prepare_cached(
@@ -136,7 +137,7 @@ pub(super) fn runs(
     while let Some(row) = rows.next()? {
         let (first, last) = (row.get(0)?, row.get(1)?);
         let manifest = Manifest::from_bytes(row.get_ref(2)?.as_blob()?)?;
-        runs.push((first..=last, safety.verdict(connection, &manifest)?.level));
+        runs.push((first..=last, safety.verdict(connection, regions, &manifest)?.level));
     }
     Ok(runs)
 }

@@ -12,13 +12,16 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use cosmic_common::{id::ObjectId, record::Record as _};
 use cosmic_erasure::Manifest;
 use cosmic_log::entry::Entry;
+use cosmic_space::genesis::Genesis;
 use cosmic_store::{Error, Span, Store};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::Door;
-use crate::tables::{ENTRIES, FORKS, FORWARDS, KEPT, LOGS, MANIFESTS, PLACEMENTS, SHARDS, STAGING};
+use crate::tables::{
+    ENTRIES, FORKS, FORWARDS, KEPT, LOGS, MANIFESTS, PLACEMENTS, RESIDENCES, SHARDS, STAGING,
+};
 
 /// Pieces that wait for a slow reader.
 const PIECES_MAX: usize = 4;
@@ -130,6 +133,11 @@ fn tell_all(store: &Store, pieces: &mut Pieces) -> Result<(), Stop> {
             "hash": row.hash, "owner": row.owner, "since": row.since.unix_ms(),
             "cold": row.cold.is_some(),
         }))?;
+    }
+    for item in store.scan(&RESIDENCES, &Span::all(), usize::MAX) {
+        let (space, bytes) = item?;
+        let regions = Genesis::from_bytes(&bytes).map(|genesis| genesis.policy.regions).unwrap_or_default();
+        pieces.line(&json!({ "table": "residences", "space": space, "regions": regions }))?;
     }
     for item in store.scan(&PLACEMENTS, &Span::all(), usize::MAX) {
         let (object, placement) = item?;

@@ -9,7 +9,7 @@ use axum::{
 };
 use cosmic_common::id::PeerId;
 use cosmic_custody::moves::{Movement, PartitionLoad};
-use cosmic_ring::{Class, Site, Table};
+use cosmic_ring::{Atlas, Class, RegionShape, Site, Table};
 use cosmic_runtime::http::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ pub(super) async fn plan(
 
 fn planned(door: &Door, request: &PlanRequest) -> Result<Value, Refused> {
     let (ring, me) = (door.context.ring_view(), door.context.peer);
-    let before = &ring.table;
+    let before = &ring.atlas.ring_of(&me);
     let after = changed(before, me, request, &ring.members.config().classes).map_err(|detail| {
         Refused(
             Problem::new(StatusCode::BAD_REQUEST, "ring-plan", "this change cannot be planned")
@@ -73,7 +73,9 @@ fn planned(door: &Door, request: &PlanRequest) -> Result<Value, Refused> {
         "seconds": movement.duration(request.bytes_per_second).as_secs(),
         "class_before": class(before.class()),
         "class_after": class(after.class()),
-        "estimated_from": "what this supernode keeps",
+        "estimated_from": "what this supernode keeps, moving within the ring of its region",
+        "region": ring.atlas.region_of(&me).map(cosmic_ring::Label::as_str),
+        "region_is_home_after": is_home_after(&ring.atlas, me, request.leave),
         "members": members,
     }))
 }
@@ -102,6 +104,14 @@ fn changed(
     let class = if request.leave { Class::for_members(sites.len(), classes) } else { before.class() };
     let bits = before.partitions().count().trailing_zeros();
     Ok(Table::of(sites, u8::try_from(bits).unwrap_or(u8::MAX), class))
+}
+
+/// Whether spaces that name no region have their home in the region of `me` after the change; if no longer, all of them move
+/// to other regions.
+fn is_home_after(atlas: &Atlas, me: PeerId, leave: bool) -> bool {
+    let regions: Vec<RegionShape> = atlas.regions().collect();
+    let own = regions.iter().find(|region| atlas.region_of(&me) == Some(&region.name));
+    own.is_some_and(|own| own.is_wide && (regions.len() == 1 || !leave || own.stays_wide))
 }
 
 /// What lies in a partition on average, as far as this supernode can tell from what it keeps itself.

@@ -20,9 +20,11 @@ pub(super) async fn status(door: &Door) -> Value {
         }
         Err(_stopping) => Totals::default(),
     };
-    let zones: BTreeSet<&str> = ring.table.sites().iter().map(|site| site.zone.as_str()).collect();
+    let everybody = ring.atlas.everybody();
+    let zones: BTreeSet<&str> = everybody.sites().iter().map(|site| site.zone.as_str()).collect();
     let own = ring.members.get(&context.peer);
-    let class = ring.table.class();
+    let here = ring.atlas.ring_of(&context.peer);
+    let class = here.class();
     json!({
         "peer": context.peer,
         "version": crate::VERSION,
@@ -33,12 +35,15 @@ pub(super) async fn status(door: &Door) -> Value {
         "member": ring.members.is_active(&context.peer),
         "stage": retire::name(&door.leaving.stage()),
         "zone": own.map(|member| member.zone.as_str()),
+        "region": own.map(|member| member.region.as_str()),
         "addresses": context.net.listening(),
         "bulk": context.net.bulk_address(),
         "ring": {
-            "members": ring.table.len(),
+            "members": everybody.len(),
+            "members_of_region": here.len(),
+            "regions": ring.atlas.regions().count(),
             "zones": zones.len(),
-            "digest": ring.table.digest(),
+            "digest": ring.atlas.digest(),
             "class": format!("{} of {}", class.k, class.n),
         },
         "recoding": door.care.classes(),

@@ -125,22 +125,18 @@ impl Audits {
         let store = &self.0.context.store;
         let from = (ObjectId::from_bytes(random::bytes()), u8::MAX);
         let holders = std::sync::Arc::clone(&self.0.shards.holders().borrow());
-        let table = holders.table();
         let (mut theirs, mut others): (Vec<ObjectId>, Vec<ObjectId>) = Default::default();
         let mut seen = None;
         let after = store.scan(&KEPT, &Span::all().after(&from), ROWS_READ);
         // Behind the end the beginning follows; what comes twice is skipped below.
         for item in after.chain(store.scan(&KEPT, &Span::all(), ROWS_READ)) {
-            let ((object, _index), _row) = item?;
+            let ((object, _index), row) = item?;
             if seen.replace(object) == Some(object) || theirs.contains(&object) || others.contains(&object) {
                 continue;
             }
-            let list =
-                if table.holders(&object, table.len().min(usize::from(table.class().n))).contains(holder) {
-                    &mut theirs
-                } else {
-                    &mut others
-                };
+            let table = holders.table(&row.space, &self.0.context.residences.regions(&row.space));
+            let should = table.holders(&object, usize::from(table.class().n));
+            let list = if should.contains(holder) { &mut theirs } else { &mut others };
             if list.len() < CANDIDATES {
                 list.push(object);
             }

@@ -1,10 +1,13 @@
 //! Codings: what there is of an object in other classes than the one that lies here, and what becomes of each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use cosmic_common::{
-    id::{ObjectId, PeerId},
+    id::{ObjectId, PeerId, SpaceId},
     record::Record as _,
     time::Timestamp,
 };
@@ -12,14 +15,11 @@ use cosmic_custody::{
     Coded, Course, Health, HeldCopy, Recode, Recoding, Ring, Subject, message::care::Surveyed,
 };
 use cosmic_erasure::{Codec, Manifest, coded_anew};
-use cosmic_ring::Class;
+use cosmic_ring::{Class, Table};
 use cosmic_store::Store;
 
 use super::{Care, Error, lock, survey::copies};
-use crate::{
-    holders::Holders,
-    tables::{FACTS, Fact},
-};
+use crate::tables::{FACTS, Fact};
 
 /// What everybody said that he keeps.
 pub(crate) type Answers = HashMap<PeerId, HashMap<ObjectId, Surveyed>>;
@@ -45,9 +45,9 @@ pub(crate) enum Which {
 }
 
 impl Care {
-    /// Whether what is coded with `codec` is to be coded anew.
-    pub(crate) fn recode(&self, codec: Codec) -> Recode {
-        lock(&self.0.recoding).verdict(codec, self.0.config.recode_after(), self.now())
+    /// Whether what is coded with `codec` is to be coded anew, in a ring of this class.
+    pub(crate) fn recode(&self, class: Class, codec: Codec) -> Recode {
+        lock(&self.0.recoding).verdict_in(class, codec, self.0.config.recode_after(), self.now())
     }
 
     /// Since when the ring has the class that it has, and whether that is long enough.
@@ -58,7 +58,7 @@ impl Care {
 
     /// Takes over which class the ring has now. Since when is remembered, or a restart would begin the rest anew.
     pub(super) async fn learn_class(&self) -> Result<(), Error> {
-        let class = std::sync::Arc::clone(&self.0.shards.holders().borrow()).table().class();
+        let class = Arc::clone(self.0.shards.holders().borrow().atlas()).ring_of(&self.me()).class();
         let (before, after) = {
             let mut recoding = lock(&self.0.recoding);
             let before = recoding.since();
@@ -74,10 +74,15 @@ impl Care {
         Ok(())
     }
 
-    /// Other codings of the object of `manifest`, and what is kept of them here. Blocks.
-    pub(crate) fn others_of(&self, manifest: &Manifest, which: Which) -> Result<Vec<Other>, Error> {
+    /// Other codings of the object of `manifest`, whose space is placed by a ring of this class, and what is kept of them here. Blocks.
+    pub(crate) fn others_of(
+        &self,
+        manifest: &Manifest,
+        class: Class,
+        which: Which,
+    ) -> Result<Vec<Other>, Error> {
         let object = manifest.object();
-        let codecs: Vec<Codec> = match (which, self.recode(manifest.codec())) {
+        let codecs: Vec<Codec> = match (which, self.recode(class, manifest.codec())) {
             (Which::All, _) => self.0.context.codecs(),
             (Which::Due, Recode::Now { class }) => Codec::new(class.k, class.n).into_iter().collect(),
             (Which::Due, Recode::Not | Recode::Later { .. }) => Vec::new(),
@@ -147,7 +152,7 @@ impl Care {
             .iter()
             .map(|subject| Coded { codec: subject.codec, health: subject.health(ring) })
             .collect();
-        Coded { codec, health }.course(&others, self.recode(codec), ring.table.len())
+        Coded { codec, health }.course(&others, self.recode(ring.table.class(), codec), ring.table.len())
     }
 
     /// The coding of an object in the class of the ring, if what lies here in another class is to be given up for it, with
@@ -156,22 +161,24 @@ impl Care {
         &self,
         manifest: &Manifest,
         answers: &Answers,
-        holders: &Holders,
+        table: &Table,
     ) -> Option<Subject> {
-        let others = self.others_of(manifest, Which::Due).ok()?;
+        let others = self.others_of(manifest, table.class(), Which::Due).ok()?;
         let first = self.first_codecs(&others, answers).await;
         let siblings = self.siblings(manifest, &others, answers, &first);
-        let table = holders.table();
         let Class { k, n } = table.class();
         let is_right = |subject: &Subject| (subject.codec.k(), subject.codec.n()) == (k.into(), n.into());
         siblings.into_iter().find(is_right)
     }
 
     /// The names of the codings an asking about these objects has to name as well.
-    pub(crate) fn with_heirs(&self, manifests: &[Manifest]) -> Result<Vec<ObjectId>, Error> {
-        let mut names: BTreeSet<ObjectId> = manifests.iter().map(Manifest::coding).collect();
-        for manifest in manifests {
-            names.extend(self.others_of(manifest, Which::Due)?.iter().map(|other| other.coding));
+    pub(crate) fn with_heirs(&self, manifests: &[(Manifest, SpaceId)]) -> Result<Vec<ObjectId>, Error> {
+        let holders = Arc::clone(&self.0.shards.holders().borrow());
+        let mut names = BTreeSet::new();
+        for (manifest, space) in manifests {
+            let class = self.0.shards.table(&holders, space).class();
+            names.insert(manifest.coding());
+            names.extend(self.others_of(manifest, class, Which::Due)?.iter().map(|other| other.coding));
         }
         Ok(names.into_iter().collect())
     }

@@ -186,11 +186,15 @@ impl Care {
         let (me, mut rest) = (self.me(), Vec::new());
         for one in handed {
             let holders = std::sync::Arc::clone(&self.0.shards.holders().borrow());
-            let Some(bytes) = self.0.shards.keeper().manifest(&one.object)? else { continue };
+            let keeper = self.0.shards.keeper();
+            let (Some(bytes), Some(space)) = (keeper.manifest(&one.object)?, keeper.space_of(&one.object)?)
+            else {
+                continue;
+            };
             let Ok(manifest) = Manifest::from_bytes(&bytes) else { continue };
             let heard = self.others_heard();
             let mut is_signed = false;
-            for holder in holders.table().holders(&one.object, manifest.codec().n()) {
+            for holder in self.0.shards.table(&holders, &space).holders(&one.object, manifest.codec().n()) {
                 if holder != me && heard.contains(&holder) {
                     is_signed = is_signed || self.signed_by(holder, one).await.unwrap_or(false);
                 }

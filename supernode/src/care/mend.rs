@@ -15,6 +15,7 @@ use cosmic_custody::{
     repair::queue::Failure,
 };
 use cosmic_erasure::Manifest;
+use cosmic_ring::Table;
 use futures::{StreamExt as _, stream};
 
 use super::{ASKED_AT_ONCE, Care, Error, ask::unexpected};
@@ -42,6 +43,7 @@ pub(super) struct Patient {
     pub(super) manifest: Manifest,
     manifest_bytes: Vec<u8>,
     pub(super) holders: Arc<Holders>,
+    pub(super) table: Arc<Table>,
     pub(super) standing: Standing,
     pub(super) custody: ObjectCustody,
     pub(super) copies: Vec<HeldCopy>,
@@ -111,6 +113,7 @@ impl Care {
             manifest_bytes: manifest.to_bytes(),
             manifest,
             standing: holders.standing().clone(),
+            table: shards.table(&holders, &space),
             holders,
             copies: Vec::new(),
             record: None,
@@ -154,7 +157,7 @@ impl Care {
     /// Of those who do not answer it is believed that they have what the record says, or else the table.
     fn believe(&self, patient: &mut Patient) {
         let (object, codec) = (patient.manifest.coding(), patient.manifest.codec());
-        let planned = assign(&patient.holders.table().holders(&object, codec.n()), codec);
+        let planned = assign(&patient.table.holders(&object, codec.n()), codec);
         let recorded = patient.record.iter().flat_map(|record| &record.holders);
         let recorded = recorded.map(|(index, holding)| Assignment { index: *index, holder: holding.peer });
         let mut believed: Vec<Assignment> = recorded.collect();
@@ -171,7 +174,7 @@ impl Care {
     fn plan(&self, patient: &Patient) -> Result<Option<RepairPlan>, Failure> {
         let shards = &self.0.shards;
         let liveness = self.liveness();
-        let ring = Ring { table: patient.holders.table(), liveness: &liveness, now: self.now() };
+        let ring = Ring { table: &patient.table, liveness: &liveness, now: self.now() };
         let subject = Subject::new(&patient.manifest, patient.copies.clone());
         let health = subject.health(ring);
         if health.need < Need::Repair {

@@ -14,13 +14,13 @@ use super::{
 impl Care {
     /// What becomes of the coding that is to be mended.
     pub(super) async fn decide(&self, patient: &Patient) -> Result<(Course, Option<Subject>), Error> {
-        let others = self.others_of(&patient.manifest, Which::All)?;
+        let others = self.others_of(&patient.manifest, patient.table.class(), Which::All)?;
         let names: Vec<ObjectId> = others.iter().map(|other| other.coding).collect();
         let answers = self.survey_everyone(&names).await;
         let first = self.first_codecs(&others, &answers).await;
         let mut siblings = self.siblings(&patient.manifest, &others, &answers, &first);
         let liveness = self.liveness();
-        let ring = Ring { table: patient.holders.table(), liveness: &liveness, now: self.now() };
+        let ring = Ring { table: &patient.table, liveness: &liveness, now: self.now() };
         let subject = Subject::new(&patient.manifest, patient.copies.clone());
         let course = self.course((subject.codec, subject.health(ring)), &siblings, ring);
         let right = match course {
@@ -77,7 +77,7 @@ impl Care {
         right: &Subject,
     ) -> Result<cosmic_custody::RepairPlan, Undone> {
         let liveness = self.liveness();
-        let ring = Ring { table: patient.holders.table(), liveness: &liveness, now: self.now() };
+        let ring = Ring { table: &patient.table, liveness: &liveness, now: self.now() };
         let may_take = |peer: &PeerId| self.may_take(patient, peer);
         let rank = |peer: &PeerId| self.0.shards.rank(peer);
         let means = Means { me: self.me(), ring, may_take: &may_take, rank: &rank };

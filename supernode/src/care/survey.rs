@@ -8,9 +8,10 @@ use std::{
 use cosmic_common::{
     id::{ObjectId, PeerId},
     record::Record as _,
+    time::Timestamp,
 };
 use cosmic_custody::{
-    Assignment, Course, HandOff, Health, HeldCopy, Need, Ring, Standing, Subject, Target, assign,
+    Assignment, Course, HandOff, Health, HeldCopy, Liveness, Need, Ring, Standing, Subject, Target, assign,
     handoff::Verdict,
     message::care::{CareAnswer, CareRequest, SURVEY_MAX, Surveyed},
     repair::queue::Input,
@@ -25,6 +26,7 @@ use super::{
     codings::{Answers, Other, Which},
     lock,
 };
+use crate::holders::Holders;
 
 /// Proofs asked for again in one comparison; the rest is not believed until the next.
 const CONFIRMED_MAX: usize = 64;
@@ -41,6 +43,8 @@ pub(super) enum Whom {
 /// What is kept here of one object, and which other codings of it are asked for.
 struct Here {
     manifest: Manifest,
+    /// The ring it is placed by.
+    table: Arc<Table>,
     own: Surveyed,
     handed: Vec<HandOff>,
     others: Vec<Other>,
@@ -48,7 +52,8 @@ struct Here {
 
 /// What objects are looked at with.
 struct Scene<'a> {
-    ring: Ring<'a>,
+    liveness: &'a Liveness,
+    now: Timestamp,
     standing: &'a Standing,
     answers: &'a Answers,
     first: &'a HashMap<ObjectId, Codec>,
@@ -79,12 +84,11 @@ impl Care {
 
     /// Asks for `objects`; those in danger are returned, or, if everyone was asked, told to the queue.
     pub(super) async fn compare(&self, objects: Vec<ObjectId>, whom: Whom) -> Result<Vec<ObjectId>, Error> {
-        let (care, all) = (self.clone(), objects.clone());
-        let reading = tokio::task::spawn_blocking(move || care.here(&objects, whom));
-        let here = reading.await.map_err(|_gone| Error::Stopping)??;
         let holders = Arc::clone(&self.0.shards.holders().borrow());
-        let table = holders.table();
-        let answers = self.survey(self.questions(&here, table, whom)).await;
+        let (care, by, all) = (self.clone(), Arc::clone(&holders), objects.clone());
+        let reading = tokio::task::spawn_blocking(move || care.here(&by, &objects, whom));
+        let here = reading.await.map_err(|_gone| Error::Stopping)??;
+        let answers = self.survey(self.questions(&here, whom)).await;
         if whom == Whom::Everyone {
             self.confirm(here.iter().map(|one| one.manifest.coding()), &answers).await;
         }
@@ -99,8 +103,8 @@ impl Care {
         let mut looked = Vec::with_capacity(here.len());
         {
             let liveness = self.liveness();
-            let ring = Ring { table, liveness: &liveness, now: self.now() };
-            let scene = Scene { ring, standing: holders.standing(), answers: &answers, first: &first };
+            let (now, standing) = (self.now(), holders.standing());
+            let scene = Scene { liveness: &liveness, now, standing, answers: &answers, first: &first };
             looked.extend(here.iter().map(|one| self.look(one, &scene)));
         }
         let mut in_danger = Vec::new();
@@ -126,8 +130,9 @@ impl Care {
 
     /// How one object is, by what everybody said.
     fn look(&self, one: &Here, scene: &Scene<'_>) -> Looked {
-        let Scene { ring, standing, answers, first } = *scene;
-        let Here { manifest, own, handed, others } = one;
+        let Scene { liveness, now, standing, answers, first } = *scene;
+        let Here { manifest, table, own, handed, others } = one;
+        let ring = Ring { table, liveness, now };
         let (object, codec) = (manifest.coding(), manifest.codec());
         let mut copies = copies(self.me(), *own);
         let silent = |peer: &PeerId| !answers.contains_key(peer) && *peer != self.me();
@@ -202,14 +207,16 @@ impl Care {
     }
 
     /// Which objects each of those asked is asked for.
-    fn questions(&self, here: &[Here], table: &Table, whom: Whom) -> BTreeMap<PeerId, Vec<ObjectId>> {
+    fn questions(&self, here: &[Here], whom: Whom) -> BTreeMap<PeerId, Vec<ObjectId>> {
         let heard = self.keepers_heard();
         let mut questions: BTreeMap<PeerId, Vec<ObjectId>> = BTreeMap::new();
-        let own = here.iter().map(|one| (one.manifest.coding(), one.manifest.codec().n()));
-        let class = usize::from(table.class().n);
-        let others = here.iter().flat_map(|one| &one.others);
-        let others = others.map(|other| (other.coding, other.codec.map_or(class, Codec::n)));
-        for (object, n) in own.chain(others) {
+        let own = here.iter().map(|one| (&one.table, one.manifest.coding(), one.manifest.codec().n()));
+        let others = here.iter().flat_map(|one| one.others.iter().map(move |other| (&one.table, other)));
+        let others = others.map(|(table, other)| {
+            let class = usize::from(table.class().n);
+            (table, other.coding, other.codec.map_or(class, Codec::n))
+        });
+        for (table, object, n) in own.chain(others) {
             let asked = match whom {
                 Whom::Holders => table.holders(&object, n),
                 Whom::Everyone => heard.clone(),
@@ -241,18 +248,21 @@ impl Care {
     }
 
     /// What is kept here of these objects. Blocks.
-    fn here(&self, objects: &[ObjectId], whom: Whom) -> Result<Vec<Here>, Error> {
+    fn here(&self, holders: &Holders, objects: &[ObjectId], whom: Whom) -> Result<Vec<Here>, Error> {
         let keeper = self.0.shards.keeper();
         let mut here = Vec::with_capacity(objects.len());
         let which = if whom == Whom::Holders { Which::Due } else { Which::All };
         for object in objects {
             let own = keeper.surveyed(object)?;
-            let Some(bytes) = keeper.manifest(object)? else { continue };
+            let (Some(bytes), Some(space)) = (keeper.manifest(object)?, keeper.space_of(object)?) else {
+                continue;
+            };
             let handed = if own.handed_off.is_empty() { Vec::new() } else { keeper.handed_off(object)? };
             match Manifest::from_bytes(&bytes) {
                 Ok(manifest) => {
-                    let others = self.others_of(&manifest, which)?;
-                    here.push(Here { manifest, own, handed, others });
+                    let table = self.0.shards.table(holders, &space);
+                    let others = self.others_of(&manifest, table.class(), which)?;
+                    here.push(Here { manifest, table, own, handed, others });
                 }
                 Err(error) => {
                     tracing::warn!(object = %object.short(), %error, "a manifest kept here cannot be read");

@@ -68,7 +68,9 @@ pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Re
     match command {
         Command::Show => {
             let columns = ["peer", "state", "zone", "region", "weight", "operator", "addresses"];
-            output.table(&running()?.get("ring")?, "/members", &columns)?;
+            let regions = ["region", "members", "class", "home"];
+            let lists = [("/regions", &regions[..]), ("/members", &columns)];
+            output.tables(&running()?.get("ring")?, &lists)?;
         }
         Command::Plan { wish, bytes_per_second } => {
             output.fields(&wish.plan(&running()?, bytes_per_second)?)?;

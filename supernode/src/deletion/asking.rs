@@ -97,14 +97,14 @@ impl Deletion {
         let retention = self.0.spaces.get(space)?.judge(Vec::new()).await?.retention.unwrap_or_default();
         let wait = self.0.config.delay().max(retention.min(RETENTION_MAX));
         let removals = self.sign_removals(space, &open, wait)?;
-        let answers = self.answers(&removals).await;
+        let answers = self.answers(&space, &removals).await;
         self.note(space, open, &answers, wait).await
     }
 
     /// Whether this replica has every entry that the others have, as far as they answer, and enough do. What is missing is
     /// fetched.
     async fn is_in_step(&self, space: SpaceId) -> Result<bool, Error> {
-        let replicas = duty::replicas(&self.0.context.ring_view(), &space);
+        let replicas = duty::replicas(&self.0.context, &space);
         let mut heard = 1;
         for peer in replicas.into_iter().filter(|peer| *peer != self.me()) {
             let Ok(theirs) = self.0.spaces.replicas().heads(peer, space).await else { continue };
@@ -151,9 +151,13 @@ impl Deletion {
     }
 
     /// What everybody answers.
-    async fn answers(&self, removals: &BTreeMap<ObjectId, Vec<u8>>) -> BTreeMap<PeerId, Answered> {
+    async fn answers(
+        &self,
+        space: &SpaceId,
+        removals: &BTreeMap<ObjectId, Vec<u8>>,
+    ) -> BTreeMap<PeerId, Answered> {
         let holders = std::sync::Arc::clone(&self.0.shards.holders().borrow());
-        let table = holders.table();
+        let table = self.0.shards.table(&holders, space);
         // Those who should have a part, or the record of who has, sign whether or not they have it still.
         let mut signing: BTreeMap<PeerId, BTreeSet<ObjectId>> = BTreeMap::new();
         for object in removals.keys() {

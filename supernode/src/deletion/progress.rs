@@ -71,7 +71,7 @@ impl Deletion {
     ) -> Result<Vec<RemovalProgress>, Error> {
         let count = objects.len();
         let request = CareRequest::Removals { space, objects };
-        for replica in duty::replicas(&self.0.context.ring_view(), &space) {
+        for replica in duty::replicas(&self.0.context, &space) {
             match self.ask(replica, &request).await {
                 Ok(CareAnswer::Removals(progress)) if progress.len() == count => return Ok(progress),
                 Ok(_other) => {}

@@ -60,9 +60,19 @@ pub(super) async fn open(spaces: &Spaces, stream: &mut Stream) -> Result<Opening
     let proof = Signed::<SessionProof>::from_bytes(&proof).map_err(unreadable)?;
     let challenge = Challenge { client: stream.peer(), nonce };
     let number = u64::from_be_bytes(random::bytes());
+    locate(spaces, space, proof.unverified()).await?;
     let space = spaces.get(space).map_err(|error| error.refusal())?;
     let session = authorise(spaces, &space, proof, challenge, (number, credentials)).await?;
     Ok(Opening { space, session, number })
+}
+
+/// Learns where the data of a space may lie before it is looked for.
+async fn locate(spaces: &Spaces, space: SpaceId, proof: &SessionProof) -> Result<(), Refusal> {
+    match proof.genesis.as_ref().filter(|genesis| genesis.space_id() == space) {
+        Some(genesis) => spaces.learn(genesis),
+        None => spaces.locate(space).await.map_err(|error| spaces::Error::Store(error).refusal())?,
+    }
+    Ok(())
 }
 
 /// Holds the proof against what is known, then against what came with it, then against what the replicas know.

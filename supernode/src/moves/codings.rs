@@ -75,7 +75,7 @@ impl Moves {
         let held: Vec<Assignment> =
             own.map(|copy| Assignment { index: copy.index, holder: copy.holder }).collect();
         let may_take = |peer: &PeerId| self.0.care.audits().is_trusted(peer);
-        let target = Target::of(moving.holders.table(), &coding, codec, &held, may_take);
+        let target = Target::of(&moving.table, &coding, codec, &held, may_take);
         let (manifest, receipts) =
             self.signed(coding, &target).await.ok_or_else(|| Keep::Owed(target.shards.clone()))?;
         let mut standing = moving.holders.standing().clone();

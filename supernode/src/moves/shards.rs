@@ -10,6 +10,7 @@ use cosmic_common::{
 };
 use cosmic_custody::{Assignment, HeldCopy, Keep, Promise, Receipt, Recode, Release, Suspect, Target};
 use cosmic_erasure::Manifest;
+use cosmic_ring::Table;
 use cosmic_runtime::exit::sentence;
 use cosmic_store::Span;
 use futures::{StreamExt as _, stream};
@@ -38,6 +39,8 @@ pub(super) struct Moving {
     pub(super) manifest: Manifest,
     pub(super) manifest_bytes: Vec<u8>,
     pub(super) holders: Arc<Holders>,
+    /// The ring it is placed by.
+    pub(super) table: Arc<Table>,
     pub(super) target: Target,
 }
 
@@ -105,7 +108,8 @@ impl Moves {
             let mut manifests = Vec::with_capacity(objects.len());
             for object in objects {
                 let bytes = keeper.manifest(&object)?;
-                manifests.extend(bytes.and_then(|bytes| Manifest::from_bytes(&bytes).ok()));
+                let manifest = bytes.and_then(|bytes| Manifest::from_bytes(&bytes).ok());
+                manifests.extend(manifest.zip(keeper.space_of(&object)?));
             }
             Ok(moves.0.care.with_heirs(&manifests)?)
         };
@@ -118,12 +122,17 @@ impl Moves {
         if release(settled).rests_until(delay, now).is_none() {
             return Ok(false);
         }
-        let Some(bytes) = self.0.shards.keeper().manifest(object)? else { return Ok(false) };
+        let keeper = self.0.shards.keeper();
+        let (Some(bytes), Some(space)) = (keeper.manifest(object)?, keeper.space_of(object)?) else {
+            return Ok(false);
+        };
         let Ok(manifest) = Manifest::from_bytes(&bytes) else { return Ok(false) };
-        if matches!(self.0.care.recode(manifest.codec()), Recode::Now { .. }) {
+        let holders = Arc::clone(&self.0.shards.holders().borrow());
+        let table = self.0.shards.table(&holders, &space);
+        if matches!(self.0.care.recode(table.class(), manifest.codec()), Recode::Now { .. }) {
             return Ok(true);
         }
-        let holders = self.0.shards.holders().borrow().table().holders(object, manifest.codec().n());
+        let holders = table.holders(object, manifest.codec().n());
         Ok(!holders.contains(&self.0.context.peer))
     }
 
@@ -133,7 +142,7 @@ impl Moves {
         let mut strays = keeper.strays(&object)?;
         let own = keeper.surveyed(&object)?.own;
         let Some(mut moving) = self.moving(object, answers).await? else { return Ok(()) };
-        let heir = self.0.care.heir(&moving.manifest, answers, &moving.holders).await;
+        let heir = self.0.care.heir(&moving.manifest, answers, &moving.table).await;
         // What belongs here, or is not here any more, is no stray; unless the object lies in another class now.
         let mine = |index: u8| Assignment { index, holder: me };
         for index in strays.keys().copied().collect::<Vec<_>>() {
@@ -177,10 +186,13 @@ impl Moves {
     /// Where the shards of an object are, and where they belong; none if nothing of it is here.
     async fn moving(&self, object: ObjectId, answers: &Answers) -> Result<Option<Moving>, Error> {
         let keeper = self.0.shards.keeper();
-        let Some(bytes) = keeper.manifest(&object)? else { return Ok(None) };
+        let (Some(bytes), Some(space)) = (keeper.manifest(&object)?, keeper.space_of(&object)?) else {
+            return Ok(None);
+        };
         let missing = |_error| shards::Error::NotHere { object, index: 0 };
         let manifest = Manifest::from_bytes(&bytes).map_err(missing)?;
         let holders = Arc::clone(&self.0.shards.holders().borrow());
+        let table = self.0.shards.table(&holders, &space);
         let (me, codec) = (self.0.context.peer, manifest.codec());
         let mut copies = Vec::new();
         let mine = keeper.surveyed(&object)?;
@@ -190,7 +202,7 @@ impl Moves {
         }
         copies.extend(mine.own.iter().map(|index| HeldCopy { index, holder: me, handed_off: false }));
         let is_silent = |peer: &PeerId| *peer != me && !answers.contains_key(peer);
-        if holders.table().holders(&object, codec.n()).iter().any(is_silent) {
+        if table.holders(&object, codec.n()).iter().any(is_silent) {
             let record = self.0.care.placement(&object).await;
             let said = record.iter().flat_map(|record| &record.holders);
             let silent = said.filter(|(_index, holding)| is_silent(&holding.peer));
@@ -204,8 +216,8 @@ impl Moves {
         let held: Vec<Assignment> =
             copies.iter().map(|copy| Assignment { index: copy.index, holder: copy.holder }).collect();
         let may_take = |peer: &PeerId| self.0.care.audits().is_trusted(peer);
-        let target = Target::of(holders.table(), &object, codec, &held, may_take);
-        Ok(Some(Moving { manifest, manifest_bytes: bytes.into(), holders, target }))
+        let target = Target::of(&table, &object, codec, &held, may_take);
+        Ok(Some(Moving { manifest, manifest_bytes: bytes.into(), holders, table, target }))
     }
 
     /// Gives a shard to where it belongs; whether its new holder signed that it keeps it.

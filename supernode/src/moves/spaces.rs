@@ -91,7 +91,7 @@ impl Moves {
         let (context, delay) = (&self.0.context, self.0.config.free_after());
         let settled = context.store.get(&LEAVING, &space)?;
         let view = context.ring_view();
-        let replicas = duty::replicas(&view, &space);
+        let replicas = duty::replicas(&self.0.context, &space);
         if replicas.contains(&context.peer) {
             if settled.is_some() {
                 self.remember(space, None).await?;

@@ -86,7 +86,7 @@ impl Objects {
         let mut hunt = Hunt::new(object, beside.as_deref());
         let (mut found, mut retries) = (0, 0);
         for _attempt in 0..ATTEMPTS_MAX {
-            match self.collect(&mut hunt).await? {
+            match self.collect(space, &mut hunt).await? {
                 Round::Enough => {
                     if let Some(rebuilt) = self.rebuild(&mut hunt).await? {
                         self.0.shards.metrics().objects_served.inc();
@@ -117,17 +117,19 @@ impl Objects {
     }
 
     /// Asks until enough shards of one manifest are there.
-    async fn collect(&self, hunt: &mut Hunt) -> Result<Round, Error> {
+    async fn collect(&self, space: SpaceId, hunt: &mut Hunt) -> Result<Round, Error> {
         let shards = &self.0.shards;
         let holders = Arc::clone(&shards.holders().borrow());
         let codec = match &hunt.manifest {
             Some((manifest, _bytes)) => manifest.codec(),
-            None => shards.plan(&hunt.object).ok_or(Error::NoRing)?.codec,
+            None => self.plan(&space, &hunt.object)?.codec,
         };
         hunt.begin(codec);
         let lied = |peer: &PeerId| hunt.wrong.iter().any(|(holder, _index)| holder == peer);
         let rank = |peer: &PeerId| if lied(peer) { LIAR_RANK } else { shards.rank(peer) };
-        let mut search = Search::new(codec.k(), 0, holders.sources(&hunt.object, codec), rank);
+        let regions = shards.regions(&space);
+        let sources = holders.sources((&space, &regions), &hunt.object, codec);
+        let mut search = Search::new(codec.k(), 0, sources, rank);
         let mut open = FuturesUnordered::new();
         loop {
             for ask in search.asks() {

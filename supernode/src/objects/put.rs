@@ -126,9 +126,9 @@ impl Objects {
     /// The room to receive an object of `length` bytes in, so that coding it need not move it.
     ///
     /// # Errors
-    /// [`Error::NoRing`], or that the space has no room for its shard here.
+    /// [`Error::NoRing`] or [`Error::NoRegion`], or that the space has no room for its shard here.
     pub fn prepare(&self, space: SpaceId, object: ObjectId, length: usize) -> Result<Vec<u8>, Error> {
-        let plan = self.0.shards.plan(&object).ok_or(Error::NoRing)?;
+        let plan = self.plan(&space, &object)?;
         if plan.shards.iter().any(|shard| shard.holder == self.0.me) {
             self.0.shards.keeper().has_room(space, plan.codec.shard_bytes(length))?;
         }
@@ -145,7 +145,7 @@ impl Objects {
         if keeper.manifests(&object)?.is_empty() && keeper.placement(&object)?.is_none() {
             return Ok(None);
         }
-        let whereabouts = self.whereabouts(object).await?;
+        let whereabouts = self.whereabouts(&space, object).await?;
         if self.is_safe(&whereabouts) {
             return Ok(Some(whereabouts));
         }
@@ -200,7 +200,7 @@ impl Objects {
     ) -> Result<(Arc<Coded>, Placed), Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let codec = beside.as_ref().map(Manifest::codec);
-        let plan = self.0.shards.plan_in(&object, codec).ok_or(Error::NoRing)?;
+        let plan = self.plan_in(&space, &object, codec)?;
         let coder = self.coder(object, plan.codec)?;
         let encoded = code(coder, object, bytes).await?;
         let manifest = encoded.manifest().clone();

@@ -34,7 +34,7 @@ impl Objects {
         if let Some(manifest) = here.and_then(|bytes| names(&bytes)) {
             return Ok(manifest);
         }
-        let whereabouts = self.whereabouts(object).await?;
+        let whereabouts = self.whereabouts(&row.space, object).await?;
         names(&whereabouts.manifest).ok_or(Error::NotHere { object })
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cosmic_common::{
-    id::{ObjectId, PeerId},
+    id::{ObjectId, PeerId, SpaceId},
     limit::MESSAGE_MAX_BYTES,
     protocol::OBJECT,
     record::Record as _,
@@ -123,13 +123,15 @@ impl Server {
             },
             ObjectRequest::Status { session, object } => {
                 match self.session(peer, session, &[Right::Read, Right::Write]) {
-                    Ok(_session) => self.objects.whereabouts(object).await.map(ObjectAnswer::Stored),
+                    Ok(session) => {
+                        self.objects.whereabouts(&session.space, object).await.map(ObjectAnswer::Stored)
+                    }
                     Err(refusal) => return Ok(Err(refusal)),
                 }
             }
             ObjectRequest::Have { session, objects } => {
                 match self.session(peer, session, &[Right::Read, Right::Write]) {
-                    Ok(_session) => Ok(ObjectAnswer::Had(self.had(objects).await)),
+                    Ok(session) => Ok(ObjectAnswer::Had(self.had(session.space, objects).await)),
                     Err(refusal) => return Ok(Err(refusal)),
                 }
             }
@@ -229,21 +231,24 @@ impl Server {
     }
 
     /// Those of `objects` that are recorded as placed with as many holders as a write waits for.
-    async fn had(&self, objects: Vec<ObjectId>) -> Vec<ObjectId> {
-        let lookups =
-            objects.into_iter().map(|object| async move { self.is_placed(object).await.then_some(object) });
+    async fn had(&self, space: SpaceId, objects: Vec<ObjectId>) -> Vec<ObjectId> {
+        let lookups = objects
+            .into_iter()
+            .map(|object| async move { self.is_placed(space, object).await.then_some(object) });
         stream::iter(lookups).buffered(LOOKUPS).filter_map(|had| async move { had }).collect().await
     }
 
-    async fn is_placed(&self, object: ObjectId) -> bool {
+    async fn is_placed(&self, space: SpaceId, object: ObjectId) -> bool {
         let shards = &self.objects.0.shards;
         let holders = Arc::clone(&shards.holders().borrow());
-        let Some(plan) = shards.plan(&object) else { return false };
+        let Some(plan) = shards.plan(&space, &object) else { return false };
+        let regions = shards.regions(&space);
+        let counts = |peer: &PeerId| holders.contains(peer) && holders.atlas().permits(&regions, peer);
         // In the class of the ring it lies under its own id, or it was coded anew.
         for coding in [object, coded_anew(&object, plan.codec)] {
             for keeper in &plan.keepers {
                 let Ok(Some(placement)) = shards.placement(*keeper, coding).await else { continue };
-                let members = placement.holders.values().filter(|holding| holders.contains(&holding.peer));
+                let members = placement.holders.values().filter(|holding| counts(&holding.peer));
                 if members.count() >= shards_wanted(plan.codec) {
                     return true;
                 }

@@ -95,7 +95,7 @@ impl Packs {
     async fn reasons(&self, care: &Care, space: SpaceId, packed: Packed) -> Result<Result<(), Keep>, Error> {
         let Packed { object, .. } = packed;
         let mut unaware = Vec::new();
-        for peer in duty::replicas(&self.0.context.ring_view(), &space) {
+        for peer in duty::replicas(&self.0.context, &space) {
             if peer != self.0.context.peer && !self.tell(peer, space, vec![packed]).await?.contains(&packed) {
                 unaware.push(peer);
             }
@@ -103,9 +103,10 @@ impl Packs {
         if !unaware.is_empty() {
             return Ok(Err(Keep::Unnoted(unaware)));
         }
-        let found = self.0.objects.whereabouts(object).await?;
+        let found = self.0.objects.whereabouts(&space, object).await?;
         let Ok(manifest) = Manifest::from_bytes(&found.manifest) else { return Ok(Err(Keep::TooSmall)) };
         let holders = self.0.objects.holders();
+        let table = holders.table(&space, &self.0.context.residences.regions(&space));
         let mut standing = holders.standing().clone();
         let mut fresh = ObjectCustody::new(&manifest);
         for receipt in found.receipts.iter().filter_map(|receipt| Receipt::open(receipt).ok()) {
@@ -118,7 +119,7 @@ impl Packs {
             .map(|(index, holding)| Assignment { index, holder: holding.peer })
             .collect();
         let may_take = |peer: &PeerId| care.audits().is_trusted(peer);
-        let target = Target::of(holders.table(), &object, manifest.codec(), &held, may_take);
+        let target = Target::of(&table, &object, manifest.codec(), &held, may_take);
         let (now, liveness) = (self.0.context.clock.now(), care.present());
         let docket = care.audits().docket();
         let asked = Asked {

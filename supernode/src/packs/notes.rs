@@ -111,7 +111,7 @@ impl Packs {
 
     pub(super) fn must_be_replica(&self, space: SpaceId) -> Result<(), Error> {
         let context = &self.0.context;
-        let is_replica = duty::is_replica(&context.ring_view(), &context.peer, &space);
+        let is_replica = duty::is_replica(context, &context.peer, &space);
         is_replica.then_some(()).ok_or(Error::NoReplica)
     }
 

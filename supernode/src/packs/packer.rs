@@ -72,7 +72,7 @@ impl Packs {
     fn is_due_here(&self, space: SpaceId, log: LogId, tail: &Tail) -> bool {
         let now = self.0.context.clock.now();
         let Some(since) = tail.due(&self.0.config.rules(), now) else { return false };
-        let order = packers(&log, duty::replicas(&self.0.context.ring_view(), &space));
+        let order = packers(&log, duty::replicas(&self.0.context, &space));
         let Some(place) = order.iter().position(|peer| *peer == self.0.context.peer) else { return false };
         let turns = u32::try_from(place).unwrap_or(u32::MAX);
         now >= since.after(TURN.saturating_mul(turns))

@@ -70,7 +70,7 @@ impl Reader {
     /// The replicas of a space, by this and by earlier tables.
     #[must_use]
     pub fn duty(&self, space: &SpaceId) -> Duty {
-        self.0.objects.holders().duty(space)
+        self.0.objects.duty(space)
     }
 
     /// The tables.

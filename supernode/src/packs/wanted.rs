@@ -23,11 +23,10 @@ impl Packs {
     /// # Errors
     /// If no replica packs it now, or nobody knows where the pack is.
     pub async fn find(&self, space: SpaceId, log: LogId, seq: u64) -> Result<(Packed, Whereabouts), Error> {
-        let view = self.0.context.ring_view();
         let mut failure = Error::NoPacker;
-        for packer in packers(&log, duty::replicas(&view, &space)) {
+        for packer in packers(&log, duty::replicas(&self.0.context, &space)) {
             match self.packed_by(packer, space, log, seq).await {
-                Ok(packed) => return Ok((packed, self.0.objects.whereabouts(packed.object).await?)),
+                Ok(packed) => return Ok((packed, self.0.objects.whereabouts(&space, packed.object).await?)),
                 Err(error) => {
                     tracing::debug!(peer = %packer.short(), reason = sentence(&error), "a replica does not pack");
                     failure = error;

@@ -1,7 +1,7 @@
 //! The way to other replicas: one stream for each, many calls on it, answers in any order.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,6 +20,7 @@ use cosmic_custody::message::{
 };
 use cosmic_net::Receiver;
 use cosmic_runtime::{clock::Clock, shutdown::Shutdown, tasks::Group};
+use cosmic_space::genesis::Genesis;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
@@ -38,6 +39,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const IDLE: Duration = Duration::from_secs(60);
 /// Pages of heads of one space.
 const PAGES_MAX: usize = 1024;
+/// Spaces that are remembered as introduced on one stream: 2 MB. Then they are introduced again.
+const INTRODUCED_MAX: usize = 65_536;
 /// Pushes a subscriber may lag behind.
 const PUSHES_MAX: usize = 64;
 
@@ -165,7 +168,7 @@ impl Replicas {
     #[must_use]
     pub fn of(&self, space: &SpaceId) -> Vec<PeerId> {
         let context = &self.0.context;
-        let replicas = duty::replicas(&context.ring_view(), space);
+        let replicas = duty::replicas(context, space);
         replicas.into_iter().filter(|peer| *peer != context.peer).collect()
     }
 
@@ -278,6 +281,20 @@ impl Replicas {
         }
     }
 
+    /// The genesis of a space, if `peer` knows it.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub async fn genesis(&self, peer: PeerId, space: SpaceId) -> Result<Option<Genesis>, Error> {
+        match self.call(peer, ReplicaRequest::Genesis { space }).wait().await? {
+            ReplicaAnswer::Genesis(bytes) => {
+                let genesis = bytes.and_then(|bytes| Genesis::from_bytes(&bytes).ok());
+                Ok(genesis.filter(|genesis| genesis.space_id() == space))
+            }
+            other => Err(Error::answer(other)),
+        }
+    }
+
     fn put(&self, key: (PeerId, Lane), job: Job) -> Result<(), Error> {
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let job = match slots.get(&key) {
@@ -311,6 +328,8 @@ struct Link {
     next_id: u64,
     calls: HashMap<u64, oneshot::Sender<Result<ReplicaAnswer, Error>>>,
     subscriptions: HashMap<u64, Subscription>,
+    /// Spaces that name regions and were introduced on this stream.
+    introduced: HashSet<SpaceId>,
 }
 
 enum Subscription {
@@ -320,7 +339,8 @@ enum Subscription {
 
 impl Link {
     fn new(context: Arc<Context>, peer: PeerId, inbox: mpsc::Receiver<Job>) -> Self {
-        Self { context, peer, inbox, next_id: 0, calls: HashMap::new(), subscriptions: HashMap::new() }
+        let (calls, subscriptions, introduced) = Default::default();
+        Self { context, peer, inbox, next_id: 0, calls, subscriptions, introduced }
     }
 
     async fn run(mut self, stop: Shutdown) {
@@ -371,6 +391,13 @@ impl Link {
     }
 
     fn ask(&mut self, job: Job, outbox: &mut Outbox) {
+        let space = match &job {
+            Job::Call(request, _) => request.space(),
+            Job::Subscribe(space, _) => Some(*space),
+        };
+        if let Some(space) = space {
+            self.introduce(space, outbox);
+        }
         self.next_id += 1;
         let id = self.next_id;
         let request = match job {
@@ -384,6 +411,19 @@ impl Link {
             }
         };
         outbox.push(ReplicaCall { id, request }.to_bytes());
+    }
+
+    /// Says first where the data of a space may lie, or the other would look for it by another ring.
+    fn introduce(&mut self, space: SpaceId, outbox: &mut Outbox) {
+        let Some(genesis) = self.context.residences.genesis(&space) else { return };
+        if self.introduced.len() >= INTRODUCED_MAX {
+            self.introduced.clear();
+        }
+        if self.introduced.insert(space) {
+            self.next_id += 1;
+            let request = ReplicaRequest::Introduce { genesis: genesis.to_vec() };
+            outbox.push(ReplicaCall { id: self.next_id, request }.to_bytes());
+        }
     }
 
     fn received(&mut self, frame: Option<Vec<u8>>, outbox: &mut Outbox) -> Result<(), Error> {

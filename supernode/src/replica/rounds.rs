@@ -97,9 +97,8 @@ impl Rounds {
                 other => return Err(client::Error::answer(other).into()),
             };
             let end = theirs.keys().next_back().copied().filter(|end| more && *end > from).unwrap_or(last);
-            let view = context.ring_view();
             let shared = |space: &SpaceId| {
-                let replicas = duty::replicas(&view, space);
+                let replicas = duty::replicas(context, space);
                 replicas.contains(&context.peer) && replicas.contains(&partner)
             };
             let ours = self.digests(from, end, shared)?;

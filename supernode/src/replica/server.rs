@@ -20,8 +20,10 @@ use cosmic_custody::{
         },
     },
 };
+use cosmic_log::entry::Entry;
 use cosmic_net::{Incoming, Stream};
 use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
+use cosmic_space::membership::Membership;
 use cosmic_store::Span;
 use cosmic_sync::message::Frame;
 use futures::{
@@ -165,6 +167,11 @@ impl Server {
             ReplicaRequest::Unsubscribe { subscription } => {
                 if let Some(end) = self.subscriptions.remove(&subscription) {
                     end.trigger();
+                }
+            }
+            ReplicaRequest::Introduce { genesis } => {
+                if let Err(error) = self.spaces.introduced(&genesis) {
+                    debug!(peer = %self.peer.short(), %error, "a space was introduced by no genesis");
                 }
             }
             ReplicaRequest::Note { .. } | ReplicaRequest::Packs { .. } | ReplicaRequest::Pack { .. } => {
@@ -349,15 +356,32 @@ async fn read(spaces: &Spaces, request: ReplicaRequest) -> Result<ReplicaAnswer,
             Ok(ReplicaAnswer::Receipts(plain(&receipts)))
         }
         ReplicaRequest::Spaces { from, to } => kept_spaces(spaces, from, to),
+        ReplicaRequest::Genesis { space } => Ok(ReplicaAnswer::Genesis(genesis(spaces, space)?)),
         ReplicaRequest::Append { .. }
         | ReplicaRequest::Subscribe { .. }
         | ReplicaRequest::Unsubscribe { .. }
+        | ReplicaRequest::Introduce { .. }
         | ReplicaRequest::Note { .. }
         | ReplicaRequest::Packs { .. }
         | ReplicaRequest::Pack { .. } => {
             unreachable!("these are answered where they keep their order")
         }
     }
+}
+
+/// The genesis of a space, by hearsay or from its membership kept here.
+fn genesis(spaces: &Spaces, space: SpaceId) -> Result<Option<Vec<u8>>, Error> {
+    let context = spaces.context();
+    if let Some(genesis) = context.residences.genesis(&space) {
+        return Ok(Some(genesis.into()));
+    }
+    let mut entries = Vec::new();
+    for frame in membership_beyond(&context.store, space, &Heads::new(), LIST_MAX_BYTES)? {
+        entries.push(Entry::from_bytes(&frame)?);
+    }
+    let mut membership = Membership::new(space);
+    membership.learn(&entries);
+    Ok(membership.genesis().map(|genesis| genesis.to_bytes()))
 }
 
 /// Reads once, and again after everything admitted was written if nothing was found.
@@ -391,7 +415,7 @@ fn keeper(spaces: &Spaces, space: &SpaceId) -> Option<Space> {
 
 fn is_replica(spaces: &Spaces, space: &SpaceId) -> bool {
     let context = spaces.context();
-    duty::is_replica(&context.ring_view(), &context.peer, space)
+    duty::is_replica(context, &context.peer, space)
 }
 
 fn page(heads: SpaceHeads, after: Option<LogPlace>) -> ReplicaAnswer {

@@ -113,6 +113,15 @@ impl Keeper {
         self.receipt(manifest.coding(), index, &row)
     }
 
+    /// Whether shards of `space` may lie here.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`] if the space keeps its data in other regions.
+    pub fn may_keep(&self, space: &SpaceId) -> Result<(), Error> {
+        let atlas = Arc::clone(self.holders.borrow().atlas());
+        Ok(self.context.residences.check(&atlas, &self.context.peer, space)?)
+    }
+
     fn known(&self, offer: &Offer<'_>) -> Result<Known, Error> {
         let store = &self.context.store;
         let (object, index) = (offer.manifest.coding(), offer.index);
@@ -142,6 +151,9 @@ impl Keeper {
         let store = &self.context.store;
         let object = manifest.coding();
         let revives = self.revives(manifest)?;
+        if matches!(known, Known::Nothing | Known::Manifest) {
+            self.may_keep(&space)?;
+        }
         let mut batch = store.batch();
         let mut reservation = None;
         let mut before = None;
@@ -168,6 +180,7 @@ impl Keeper {
             account(&mut batch, &space, Account::Objects, 1);
             let until = self.context.clock.now().after(self.context.limits.lease);
             batch.put(&LEASES, &(until, manifest.object()), &space);
+            self.context.residences.keep(&mut batch, &space);
         }
         if revives {
             batch.delete(&DOOMS, &manifest.object());

@@ -16,9 +16,10 @@ use cosmic_custody::message::{
 use cosmic_erasure::Manifest;
 use cosmic_net::{Incoming, Stream, within};
 use cosmic_runtime::{shutdown::Shutdown, tasks::Tasks};
+use cosmic_space::genesis::Genesis;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{ANSWER_PATIENCE, Error, Keeper, Offer, Shards};
+use super::{ANSWER_PATIENCE, Error, Offer, Shards};
 
 /// Streams served at once; each of the other supernodes keeps a few.
 const STREAMS_MAX: usize = 512;
@@ -100,8 +101,8 @@ impl Server {
     ) -> Result<(), cosmic_net::Error> {
         let keeper = self.shards.keeper();
         let answered = match request {
-            ShardRequest::Put { space, manifest, index, owner, length } => {
-                let put = Put { space, manifest, index, owner, length };
+            ShardRequest::Put { space, manifest, index, owner, length, genesis } => {
+                let put = Put { space, manifest, index, owner, length, genesis };
                 self.put(stream, put).await?
             }
             ShardRequest::Get { object, index } => {
@@ -142,7 +143,7 @@ impl Server {
     ) -> Result<Result<ShardAnswer, Error>, cosmic_net::Error> {
         let length = put.length.bytes();
         let _room = self.room(length).await;
-        let manifest = match put.check(self.shards.keeper()) {
+        let manifest = match put.check(&self.shards) {
             Ok(manifest) => manifest,
             Err(error) => {
                 drain(stream, put.length).await?;
@@ -188,12 +189,22 @@ struct Put {
     index: u8,
     owner: Option<PeerId>,
     length: BulkLength,
+    genesis: Option<Vec<u8>>,
 }
 
 impl Put {
     /// Whether it is worth receiving.
-    fn check(&self, keeper: &Keeper) -> Result<Manifest, Error> {
+    fn check(&self, shards: &Shards) -> Result<Manifest, Error> {
         let malformed = |sentence: &str| Error::Refused(Refusal::new(RefusalCode::Malformed, sentence));
+        if let Some(genesis) = &self.genesis {
+            let genesis = Genesis::from_bytes(genesis)
+                .ok()
+                .filter(|genesis| genesis.space_id() == self.space)
+                .ok_or_else(|| malformed("the genesis is not that of the space"))?;
+            shards.0.residences.learn(&genesis);
+        }
+        let keeper = shards.keeper();
+        keeper.may_keep(&self.space)?;
         let manifest = Manifest::from_bytes(&self.manifest)
             .map_err(|_error| malformed("the manifest cannot be read"))?;
         if manifest.shard(self.index).is_none() || manifest.shard_bytes() != self.length.bytes() {

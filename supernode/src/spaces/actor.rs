@@ -133,6 +133,7 @@ impl Actor {
         let (context, id) = (Arc::clone(&self.context), self.id);
         let loading = tokio::task::spawn_blocking(move || disk::load(&context, id));
         self.state = loading.await.map_err(|_stopped| Error::Closed)??;
+        self.settle_down()?;
         self.stay()?;
         self.take_over().await
     }
@@ -197,6 +198,7 @@ impl Actor {
             Command::Judge { places, reply } => self.judge(&places, reply),
             Command::Forget { part, reply } => self.forget(&part, reply),
             Command::Reconcile { peer, reply } => self.reconcile_for(peer, reply),
+            Command::Residence => self.residence_changed(),
             Command::Rest => return self.rest(),
         }
         Then::GoOn
@@ -229,7 +231,7 @@ impl Actor {
     }
 
     fn ring_changed(&mut self) -> Then {
-        if self.is_replica() == self.relay.is_some() {
+        if !self.is_in_its_role() {
             debug!(space = %self.id.short(), "the ring gave this supernode another part in a space");
             self.ending = true;
         } else if !self.couriers.is_empty() {
@@ -281,8 +283,40 @@ impl Actor {
         if self.relay.is_none() { Promise::Keeps } else { Promise::Forwards }
     }
 
+    /// The space keeps its data elsewhere than was believed: who relays a replica by that belief relays nothing.
+    fn residence_changed(&mut self) {
+        let replicas = duty::replicas(&self.context, &self.id);
+        let is_lost = self.relay.as_ref().is_some_and(|relay| !replicas.contains(&relay.upstream()));
+        self.ending |= is_lost || !self.is_in_its_role();
+    }
+
+    /// Whether this supernode is still what it was when the writer began: a replica, or one that relays a replica.
+    fn is_in_its_role(&self) -> bool {
+        self.is_replica() == self.relay.is_none()
+    }
+
+    /// Takes in where the data of the space may lie, once its genesis is known. If that changes what this supernode is in it, the
+    /// writer ends before anything is kept, and the next caller loads the space anew.
+    pub(super) fn settle_down(&mut self) -> Result<(), Error> {
+        let Some(genesis) = self.state.membership.genesis() else { return Ok(()) };
+        self.context.residences.learn(genesis);
+        if !self.is_in_its_role() {
+            self.ending = true;
+            let atlas = Arc::clone(&self.context.ring_view().atlas);
+            self.context.residences.check(&atlas, &self.context.peer, &self.id)?;
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
+    /// Whether anything of the space may be written to the disk here. Outside its regions it is only passed on.
+    pub(super) fn may_lie_here(&self) -> bool {
+        let atlas = Arc::clone(&self.context.ring_view().atlas);
+        self.context.residences.check(&atlas, &self.context.peer, &self.id).is_ok()
+    }
+
     pub(super) fn is_replica(&self) -> bool {
-        duty::is_replica(&self.context.ring_view(), &self.context.peer, &self.id)
+        duty::is_replica(&self.context, &self.context.peer, &self.id)
     }
 
     pub(super) fn heads(&self) -> SpaceHeads {

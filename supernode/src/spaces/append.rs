@@ -144,6 +144,7 @@ impl Actor {
         if self.state.membership.genesis().is_none() {
             let entries: Vec<Entry> = decoded.iter().flatten().cloned().collect();
             self.state.membership.learn(&entries);
+            self.settle_down()?;
         }
         for (index, (brought, entry)) in brought.iter().zip(decoded).enumerate() {
             if index % VERIFIED_AT_ONCE == VERIFIED_AT_ONCE - 1 {
@@ -254,6 +255,7 @@ impl Actor {
     /// Adds an entry that was taken to the batch: to keep it, or to owe it to the replicas.
     fn keep(&mut self, entry: &Entry, frame: &Frame, taken: &Taken, origin: Origin) {
         let (log, seq) = (entry.core().log, entry.core().seq);
+        let at_rest = self.relay.is_none() || self.may_lie_here();
         match (&mut self.relay, origin) {
             (None, _) => {
                 disk::put_entry(&mut self.gathering.batch, &self.state, entry, taken);
@@ -266,7 +268,16 @@ impl Actor {
                 }
             }
             (Some(relay), Origin::Session(_)) => {
-                relay.forward(&mut self.gathering.batch, &self.id, entry, frame);
+                if !at_rest {
+                    self.context.metrics.kept_elsewhere.inc();
+                }
+                let mut batch = at_rest.then_some(&mut self.gathering.batch);
+                if let Some(batch) = &mut batch
+                    && self.gathering.touched.is_empty()
+                {
+                    self.context.residences.keep(batch, &self.id);
+                }
+                relay.forward(batch, &self.id, entry, frame);
             }
             // The relayed replica has it, or will: only to be read until then.
             (Some(relay), Origin::Pulled) => return relay.overlay.insert(log, seq, frame.clone()),
@@ -340,6 +351,7 @@ impl Actor {
         }
         if kept && !touched.is_empty() && !self.state.known {
             batch.put(&SPACES, &self.id, &self.context.clock.now());
+            self.context.residences.keep(&mut batch, &self.id);
             self.state.known = true;
         }
         let asked = waiters.iter().flat_map(Waiter::logs).copied();
@@ -371,7 +383,11 @@ impl Actor {
         }
     }
 
+    /// Receipts for these heads. What is only passed on is not promised: it is on no disk here.
     fn sign(&self, heads: &BTreeMap<LogId, Head>) -> BTreeMap<LogId, Arc<[u8]>> {
+        if self.relay.is_some() && !self.may_lie_here() {
+            return BTreeMap::new();
+        }
         let (promise, ring) = (self.promise(), duty::digest(&self.context.ring_view()));
         self.context.metrics.receipts_signed.inc_by(heads.len() as u64);
         let sign = |(log, head): (&LogId, &Head)| {

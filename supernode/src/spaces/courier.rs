@@ -95,7 +95,7 @@ impl Courier {
 impl Actor {
     /// Keeps one courier for each other replica by the present ring; new ones compare heads first.
     pub(super) fn meet_replicas(&mut self) {
-        let replicas = duty::replicas(&self.context.ring_view(), &self.id);
+        let replicas = duty::replicas(&self.context, &self.id);
         let own = self.context.peer;
         self.couriers.retain(|peer, _| replicas.contains(peer));
         for peer in replicas.into_iter().filter(|peer| *peer != own) {
@@ -174,7 +174,7 @@ impl Actor {
 
     /// The receipts of a replica go to the sessions that wait for them.
     fn pass_on(&mut self, peer: PeerId, receipts: Vec<Vec<u8>>) {
-        let current = duty::replicas(&self.context.ring_view(), &self.id);
+        let current = duty::replicas(&self.context, &self.id);
         let opened = receipts.into_iter().filter_map(|bytes| {
             let (space, log, receipt) = log_of_receipt(&bytes)?;
             (space == self.id && receipt.holder == peer).then_some((log, receipt, bytes))
@@ -236,12 +236,19 @@ impl Actor {
         courier.comparing = true;
         courier.behind = false;
         let spaces = self.spaces.clone();
-        let relayed = self.relay.is_some();
+        let at_rest = self.may_lie_here();
+        let relayed = self.relay.as_ref().map(|relay| (!at_rest).then(|| relay.owed_in_passing()));
         let comparing = async move {
-            let result = if relayed {
-                relay::resend(spaces.replicas(), &spaces.context().store, space.id(), peer).await
-            } else {
-                reconcile::reconcile(&spaces, &space, peer).await
+            let result = match relayed {
+                Some(Some(passing)) => relay::resend(spaces.replicas(), passing, space.id(), peer).await,
+                Some(None) => match relay::rows(&spaces.context().store, space.id()) {
+                    Ok(rows) => {
+                        let owed = rows.into_iter().map(|(_, frame)| frame).collect();
+                        relay::resend(spaces.replicas(), owed, space.id(), peer).await
+                    }
+                    Err(error) => Err(error.into()),
+                },
+                None => reconcile::reconcile(&spaces, &space, peer).await,
             };
             Done::Delivered(peer, Delivered::Compared(result.map_err(Arc::new)))
         };

@@ -52,6 +52,9 @@ pub enum Error {
     /// This supernode keeps nothing of the space.
     #[error("this supernode is no replica of the space")]
     NoReplica,
+    /// The space keeps its data in other regions.
+    #[error(transparent)]
+    Elsewhere(#[from] crate::residences::Elsewhere),
     /// The rules of the space say no.
     #[error(transparent)]
     Space(#[from] refusal::Refusal),
@@ -73,6 +76,7 @@ impl Error {
             Self::Store(_) | Self::Damaged(_) | Self::Lost { .. } | Self::BadPack(_) => RefusalCode::Storage,
             Self::NoReplica => RefusalCode::NotResponsible,
             Self::Space(refusal) => return refuse(refusal),
+            Self::Elsewhere(elsewhere) => return elsewhere.clone().into(),
             Self::Unavailable
             | Self::StillReplica
             | Self::Pack { .. }

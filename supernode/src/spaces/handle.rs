@@ -160,6 +160,7 @@ pub(super) enum Command {
     Judge { places: Vec<(LogId, u64)>, reply: Reply<Judged> },
     Forget { part: Forgotten, reply: Reply<()> },
     Reconcile { peer: PeerId, reply: Reply<()> },
+    Residence,
     Rest,
 }
 
@@ -180,7 +181,7 @@ impl Command {
             | Self::Reconcile { reply, .. } => fail(reply),
             Self::Attest { reply, .. } => fail(reply),
             Self::Judge { reply, .. } => fail(reply),
-            Self::Rest => {}
+            Self::Residence | Self::Rest => {}
         }
     }
 }
@@ -314,6 +315,12 @@ impl Space {
     /// [`Error::StillReplica`] if the ring, or a log, is not as it was when everybody was asked; or if writing failed.
     pub async fn forget(&self, part: Forgotten) -> Result<(), Error> {
         self.ask(|reply| Command::Forget { part, reply }).await
+    }
+
+    /// Tells the writer that its space keeps its data elsewhere than was believed. One that is too busy to hear it learns it
+    /// from the next entries.
+    pub(super) fn residence_changed(&self) {
+        drop(self.commands.try_send(Command::Residence));
     }
 
     /// Compares heads with another replica, pulls what is missing here and pushes what is missing there.

@@ -165,6 +165,10 @@ impl Relay {
                 break;
             }
         }
+        if state.membership.genesis().is_some_and(|genesis| context.residences.learn(genesis)) {
+            // Its replicas are others than was believed.
+            return Err(Error::Closed);
+        }
         let mut unopened = BTreeMap::new();
         for (content, heads) in replicas.heads(upstream, space).await? {
             if content != channel {
@@ -254,10 +258,19 @@ impl Relay {
         }
     }
 
-    /// Keeps an entry that a device brought until the replicas have it.
-    pub(super) fn forward(&mut self, batch: &mut Batch, space: &SpaceId, entry: &Entry, frame: &Frame) {
+    /// Keeps an entry that a device brought until the replicas have it: on disk, unless there is no batch, because the space may
+    /// not lie here; then the device itself is all that has it until a replica signs.
+    pub(super) fn forward(
+        &mut self,
+        batch: Option<&mut Batch>,
+        space: &SpaceId,
+        entry: &Entry,
+        frame: &Frame,
+    ) {
         let number = self.owed.next;
-        batch.put_slice(&FORWARDS, &(*space, number), frame);
+        if let Some(batch) = batch {
+            batch.put_slice(&FORWARDS, &(*space, number), frame);
+        }
         self.owe(number, entry, frame.clone());
     }
 
@@ -267,6 +280,13 @@ impl Relay {
         self.owed.bytes += frame.len();
         self.owed.next = self.owed.next.max(number + 1);
         self.overlay.insert(log, seq, frame);
+    }
+
+    /// What is owed and not on disk, in its order, as far as the followed replica has not signed for it: it has the rest, and the
+    /// others get that from it.
+    pub(super) fn owed_in_passing(&self) -> Vec<Frame> {
+        let entries = self.overlay.entries();
+        self.owed.rows.values().filter_map(|(log, seq, _)| entries.get(&(*log, *seq)).cloned()).collect()
     }
 
     /// Whether more may be owed.
@@ -322,7 +342,7 @@ impl Relay {
 
 /// The replicas to try, not all gateways the same one first.
 fn upstreams(context: &Context, space: &SpaceId) -> Vec<PeerId> {
-    let mut replicas = duty::replicas(&context.ring_view(), space);
+    let mut replicas = duty::replicas(context, space);
     replicas.retain(|peer| *peer != context.peer);
     let ([one, ..], [other, ..]) = (context.peer.as_bytes(), space.as_bytes());
     let first = usize::from(one ^ other);
@@ -360,18 +380,17 @@ pub(super) fn rows(store: &Store, space: SpaceId) -> Result<Vec<(u64, Frame)>, c
 /// Sends a replica everything that is still owed.
 pub(super) async fn resend(
     replicas: &Replicas,
-    store: &Store,
+    owed: Vec<Frame>,
     space: SpaceId,
     peer: PeerId,
 ) -> Result<Reconciled, ReconcileError> {
     let mut done = Reconciled { complete: true, ..Reconciled::default() };
-    let rows = rows(store, space)?;
-    let mut rest = rows.as_slice();
+    let mut rest = owed.as_slice();
     while !rest.is_empty() {
-        let count = fitting(rest.iter().map(|(_, frame)| frame.len()), usize::MAX).clamp(1, rest.len());
+        let count = fitting(rest.iter().map(|frame| frame.len()), usize::MAX).clamp(1, rest.len());
         let (part, left) = rest.split_at(count);
         rest = left;
-        let entries = part.iter().map(|(_, frame)| frame.to_vec()).collect();
+        let entries = part.iter().map(|frame| frame.to_vec()).collect();
         match replicas.call(peer, ReplicaRequest::Append { space, entries }).wait().await? {
             ReplicaAnswer::Appended { receipts, stopped } => {
                 done.receipts.extend(receipts);

@@ -292,7 +292,7 @@ async fn what_is_put_again_while_it_waits_stays() {
     let doomed = |node: &Supernode| node.services.shards.keeper().is_doomed(&object);
     eventually("everybody dooms it", || async { world.supernodes.iter().all(doomed).then_some(()) }).await;
     let objects = &world.supernodes[0].services.objects;
-    let found = objects.whereabouts(object).await.unwrap();
+    let found = objects.whereabouts(&author.device.space, object).await.unwrap();
     let promises = found.receipts.iter().map(|receipt| Receipt::open(receipt).unwrap().promise);
     assert!(promises.into_iter().all(|promise| promise == Promise::Forwards), "nothing is promised any more");
     let placements = |node: &Supernode| node.services.shards.keeper().placement(&object).unwrap();

@@ -29,7 +29,7 @@ fn object(seed: u8) -> (ObjectId, Vec<u8>) {
 
 /// The gateway, a holder that is not the gateway, and the one who steps in for him.
 fn parts<'a>(world: &'a World, object: &ObjectId) -> (&'a Supernode, &'a Supernode, &'a Supernode) {
-    let plan = world.supernodes[0].services.shards.plan(object).unwrap();
+    let plan = world.supernodes[0].services.shards.plan(&SPACE, object).unwrap();
     let find = |peer: PeerId| world.supernodes.iter().find(|node| node.peer() == peer).unwrap();
     (find(plan.shards[0].holder), find(plan.shards[1].holder), find(plan.stand_ins[0]))
 }
@@ -81,7 +81,7 @@ async fn a_shard_of_one_who_is_away_goes_home_when_he_is_back() {
     assert_eq!((usage.shards, usage.shard_bytes), (0, 0));
     assert_eq!(stand_in.services.quotas.totals().unwrap().objects, 0);
     assert_eq!((counted(&world, "shards_handed_over"), counted(&world, "objects_mended")), (1, 0));
-    let again = gateway.services.objects.whereabouts(object).await.unwrap();
+    let again = gateway.services.objects.whereabouts(&SPACE, object).await.unwrap();
     assert_eq!(promises(&again), (6, 0));
 }
 

@@ -8,6 +8,7 @@ use cosmic_common::{
 };
 use cosmic_custody::{Promise, Receipt, Release, retire::Stage};
 use cosmic_log::{entry::Entry, kind::Kind};
+use cosmic_ring::Regions;
 use cosmic_runtime::clock::Clock;
 use cosmic_store::{Span, Store};
 
@@ -142,7 +143,7 @@ async fn who_retires_leaves_nothing_behind_and_says_so() {
         assert!(!places.values().any(|holder| *holder == leaving.peer()));
         let read = gateway.services.objects.get(SPACE, *object).await.unwrap();
         assert_eq!(&read.into_vec(), bytes);
-        let found = gateway.services.objects.whereabouts(*object).await.unwrap();
+        let found = gateway.services.objects.whereabouts(&SPACE, *object).await.unwrap();
         assert_eq!(found.receipts.len(), 6);
     }
 }
@@ -160,7 +161,7 @@ async fn who_joins_gets_its_part_and_the_old_copies_go() {
     eventually("every shard is where it belongs, and nowhere else", || async {
         let holders = world.holders.borrow().clone();
         let at_home = |object: &ObjectId| {
-            let mut should = holders.table().holders(object, 6);
+            let mut should = holders.table(&SPACE, &Regions::ALL).holders(object, 6);
             should.sort_unstable();
             let mut are: Vec<PeerId> = placed(&world, object)?.into_values().collect();
             are.sort_unstable();

@@ -170,18 +170,18 @@ async fn new_shards_pass_over_the_distrusted_while_there_are_others() {
     let world = World::new(7);
     let (object, bytes) = chunk(4, 100_000);
     let gateway = &world.supernodes[0];
-    let first = gateway.services.shards.plan(&object).unwrap().shards[0].holder;
+    let first = gateway.services.shards.plan(&SPACE, &object).unwrap().shards[0].holder;
     gateway.services.shards.set_distrusted(BTreeSet::from([first]));
     let mut device = Device::new(&world, 50, gateway, Rights::ALL).await;
     device.put(object, &bytes).await.unwrap();
-    let plan = gateway.services.shards.plan(&object).unwrap();
+    let plan = gateway.services.shards.plan(&SPACE, &object).unwrap();
     assert!(plan.shards.iter().all(|shard| shard.holder != first));
     let distrusted = world.supernodes.iter().find(|node| node.peer() == first).unwrap();
     assert_eq!(distrusted.services.shards.which(first, object).await.unwrap().receipts.len(), 0);
 
     let all = world.supernodes.iter().map(Supernode::peer).collect();
     gateway.services.shards.set_distrusted(all);
-    assert_eq!(gateway.services.shards.plan(&object).unwrap().shards.len(), 6, "somebody has to");
+    assert_eq!(gateway.services.shards.plan(&SPACE, &object).unwrap().shards.len(), 6, "somebody has to");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +193,7 @@ async fn what_is_safe_already_is_answered_at_once() {
     device.put(object, &bytes).await.unwrap();
     let device = &mut device;
     let keepers: BTreeSet<PeerId> =
-        world.supernodes[0].services.shards.plan(&object).unwrap().keepers.into_iter().collect();
+        world.supernodes[0].services.shards.plan(&SPACE, &object).unwrap().keepers.into_iter().collect();
     eventually("recording who has what", || async {
         let recorded = |node: &&Supernode| node.context.store.contains(&PLACEMENTS, &object).unwrap();
         (world.supernodes.iter().filter(recorded).count() == keepers.len()).then_some(())

@@ -128,7 +128,7 @@ async fn who_waits_for_a_pack_need_not_wait_for_the_rules() {
     link.run(&mut device, |device| device.keepers(&entry, Promise::Keeps).len() == 3).await;
     let packed = gateway.services.packs.wanted(device.space, log, seq).await.unwrap();
     assert!(packed.contains(seq));
-    let found = gateway.services.objects.whereabouts(packed.object).await.unwrap();
+    let found = gateway.services.objects.whereabouts(&device.space, packed.object).await.unwrap();
     assert_eq!(found.receipts.len(), 6);
     let none = gateway.services.packs.wanted(device.space, log, seq + 1).await;
     assert!(matches!(none, Err(packs::Error::NotHere)));

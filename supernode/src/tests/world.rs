@@ -1,6 +1,10 @@
 //! Supernodes that are all the members of one network.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use cosmic_common::{
     id::{Incarnation, NetworkId, PeerId, SpaceId},
@@ -9,7 +13,7 @@ use cosmic_common::{
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_membership::RingView;
 use cosmic_net::{MemoryNetwork, RefuseAll};
-use cosmic_ring::{Consent, Member, Members, NetworkConfig, State, Table};
+use cosmic_ring::{Atlas, Consent, Member, Members, NetworkConfig, State};
 use cosmic_runtime::{clock::Clock, health::Health, metrics::Registry, tasks::Tasks};
 use cosmic_store::{Setup, Store};
 use object_store::ObjectStore;
@@ -25,6 +29,7 @@ use crate::{
     duty,
     holders::Holders,
     metrics::Metrics,
+    residences::Residences,
     scrub::Suspects,
     session::Sessions,
     spaces::Spaces,
@@ -54,6 +59,8 @@ impl Supernode {
 pub(super) struct World {
     pub(super) network: MemoryNetwork,
     pub(super) supernodes: Vec<Supernode>,
+    /// In which region each of them stands.
+    regions: Mutex<Vec<&'static str>>,
     ring: watch::Sender<Arc<RingView>>,
     pub(super) holders: watch::Sender<Arc<Holders>>,
 }
@@ -67,6 +74,22 @@ impl World {
     /// The same, by this clock and with these settings.
     pub(super) fn with_clock(count: u8, clock: &Clock, settings: &Config) -> Self {
         Self::over(count, clock, settings, None)
+    }
+
+    /// Supernodes in these regions, in the order of their numbers.
+    pub(super) fn in_regions(regions: &[&'static str], settings: &Config) -> Self {
+        let count = u8::try_from(regions.len()).unwrap();
+        let world = Self::over(count, &Clock::system(), settings, None);
+        *world.regions.lock().unwrap() = regions.to_vec();
+        let all = (1..=count).map(|number| (number, State::Active));
+        world.change_ring(all);
+        world
+    }
+
+    /// The operator of a supernode moves it to another region.
+    pub(super) fn move_to(&self, number: u8, region: &'static str) {
+        self.regions.lock().unwrap()[usize::from(number) - 1] = region;
+        self.change_ring((1..).take(self.supernodes.len()).map(|number| (number, State::Active)));
     }
 
     /// The same, whose old shards go to `bucket`.
@@ -85,8 +108,10 @@ impl World {
             .collect();
         let endpoints: BTreeMap<_, _> =
             joined.iter().map(|(key, net)| (key.peer_id(), net.listening())).collect();
-        let (ring, seen) =
-            watch::channel(Arc::new(view((1..=count).map(|number| (number, State::Active)), endpoints)));
+        let (ring, seen) = watch::channel(Arc::new(view(
+            (1..=count).map(|number| (number, "here", State::Active)),
+            endpoints,
+        )));
         let (holders, latest) = watch::channel(Arc::new(holders_of(&ring.borrow())));
         let start = |(key, net): (SecretKey, cosmic_net::Handle)| {
             let directory = tempfile::tempdir().unwrap();
@@ -99,8 +124,10 @@ impl World {
                 registry: &registry,
                 health: health.clone(),
             };
+            let store = Store::open(directory.path(), setup).unwrap();
             let context = Arc::new(Context {
-                store: Store::open(directory.path(), setup).unwrap(),
+                residences: Residences::open(&store).unwrap(),
+                store,
                 net,
                 tasks: Tasks::new(clock.clone()),
                 clock,
@@ -121,7 +148,8 @@ impl World {
             Supernode { spaces: services.spaces.clone(), services, context, _directory: directory }
         };
         let supernodes = joined.into_iter().map(start).collect();
-        Self { network, supernodes, ring, holders }
+        let regions = Mutex::new(vec!["here"; usize::from(count)]);
+        Self { network, supernodes, regions, ring, holders }
     }
 
     /// Makes these supernodes, by their numbers, all the members there are.
@@ -137,6 +165,8 @@ impl World {
     }
 
     fn change_ring(&self, members: impl Iterator<Item = (u8, State)>) {
+        let regions = self.regions.lock().unwrap().clone();
+        let members = members.map(|(number, state)| (number, regions[usize::from(number) - 1], state));
         let view = view(members, self.ring.borrow().endpoints.clone());
         let before = Arc::clone(&self.holders.borrow());
         self.holders.send_replace(Arc::new(holders_of(&view).after(&before)));
@@ -145,13 +175,20 @@ impl World {
 
     /// The replicas of a space, in the order of the table.
     pub(super) fn replicas(&self, space: &SpaceId) -> Vec<&Supernode> {
-        let replicas = duty::replicas(&self.ring.borrow(), space);
+        let replicas = self.peers(space);
         replicas.iter().filter_map(|peer| self.supernodes.iter().find(|node| node.peer() == *peer)).collect()
+    }
+
+    /// The replicas, by what any of them knows of its regions.
+    fn peers(&self, space: &SpaceId) -> Vec<PeerId> {
+        let knows = |node: &&Supernode| node.context.residences.genesis(space).is_some();
+        let node = self.supernodes.iter().find(knows).unwrap_or(&self.supernodes[0]);
+        duty::replicas(&node.context, space)
     }
 
     /// A supernode that is no replica of a space.
     pub(super) fn stranger(&self, space: &SpaceId) -> &Supernode {
-        let replicas = duty::replicas(&self.ring.borrow(), space);
+        let replicas = self.peers(space);
         self.supernodes.iter().find(|node| !replicas.contains(&node.peer())).unwrap()
     }
 }
@@ -162,7 +199,7 @@ pub(super) fn place(context: &Context, bucket: Arc<dyn ObjectStore>) -> Place {
 }
 
 fn view(
-    numbers: impl Iterator<Item = (u8, State)>,
+    numbers: impl Iterator<Item = (u8, &'static str, State)>,
     endpoints: BTreeMap<PeerId, Vec<cosmic_common::address::Address>>,
 ) -> RingView {
     let (network_key, operator) = (key(200), key(201));
@@ -171,7 +208,7 @@ fn view(
     let network: NetworkId = config.network();
     let config = Signed::sign(config, &network_key);
     let mut members = Members::new(config.clone(), network).unwrap();
-    for (number, state) in numbers {
+    for (number, region, state) in numbers {
         let key = key(number);
         let member = Member {
             network,
@@ -182,14 +219,14 @@ fn view(
             state,
             weight: 1,
             zone: format!("zone-{}", number - 1).parse().unwrap(),
-            region: "here".parse().unwrap(),
+            region: region.parse().unwrap(),
             addresses: Vec::new(),
             incarnation: None,
         };
         members.insert(Signed::sign(member, &operator)).unwrap();
     }
-    let table = Arc::new(Table::build(&members));
-    RingView { config, members, table, endpoints }
+    let atlas = Arc::new(Atlas::build(&members));
+    RingView { config, members, atlas, endpoints }
 }
 
 /// Waits for something that other tasks bring about.

@@ -29,6 +29,11 @@ impl Shelf {
     /// An empty one, whose ticket the supernodes know.
     pub(super) async fn new(app: &App, name: &str) -> Self {
         let space = app.create_space(name).await.unwrap();
+        Self::of(app, space).await
+    }
+
+    /// The same in a space that is there already.
+    pub(super) async fn of(app: &App, space: String) -> Self {
         let ticket = app.invite(&space, "viewer").await.unwrap();
         let mut shelf = Self { space, ticket, documents: Vec::new(), files: Vec::new(), fresh: 0 };
         shelf.write(app, "first").await.unwrap();

@@ -161,6 +161,42 @@ pub enum ReplicaRequest {
         #[n(2)]
         seq: u64,
     },
+    /// This is the genesis of a space that will be asked about next, and it names the regions its data may lie in. Not answered.
+    #[n(11)]
+    Introduce {
+        /// The genesis, exact bytes: the hash of them is the space.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        genesis: Vec<u8>,
+    },
+    /// The genesis of a space, if it is known there.
+    #[n(12)]
+    Genesis {
+        /// The space.
+        #[n(0)]
+        space: SpaceId,
+    },
+}
+
+impl ReplicaRequest {
+    /// The space that is asked about, if it is one.
+    #[must_use]
+    pub const fn space(&self) -> Option<SpaceId> {
+        match self {
+            Self::Append { space, .. }
+            | Self::Heads { space, .. }
+            | Self::Range { space, .. }
+            | Self::Membership { space, .. }
+            | Self::Attest { space, .. }
+            | Self::Subscribe { space }
+            | Self::Note { space, .. }
+            | Self::Packs { space, .. }
+            | Self::Pack { space, .. } => Some(*space),
+            Self::Unsubscribe { .. }
+            | Self::Spaces { .. }
+            | Self::Introduce { .. }
+            | Self::Genesis { .. } => None,
+        }
+    }
 }
 
 /// A place in the heads of a space, ordered as they are paged.
@@ -248,6 +284,9 @@ pub enum ReplicaAnswer {
     /// the entry lies in.
     #[n(9)]
     Packs(#[cbor(n(0), decode_with = "bounded::values::<_, _, PACKS_MAX>")] Vec<Packed>),
+    /// To `Genesis`: its exact bytes; None if it is not known.
+    #[n(10)]
+    Genesis(#[cbor(n(0), with = "minicbor::bytes")] Option<Vec<u8>>),
 }
 
 /// One entry of an `Append` that was not stored.

@@ -37,6 +37,9 @@ pub enum ShardRequest {
         /// How many bytes follow.
         #[n(4)]
         length: BulkLength,
+        /// The genesis of the space, exact bytes, if it names the regions its data may lie in: the hash of them is the space.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        genesis: Option<Vec<u8>>,
     },
     /// The bytes of this shard.
     #[n(1)]

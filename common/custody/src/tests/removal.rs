@@ -1,17 +1,16 @@
 //! What nobody claims any more goes everywhere, provably; no single replica can delete anything.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use cosmic_common::{
     id::{ObjectId, OperatorId, PeerId, SpaceId},
     time::Timestamp,
 };
-use cosmic_ring::Label;
 use proptest::prelude::*;
 
-use super::rings::{HOUR, START, hours, life, object, peer, site, sites, standing, table};
+use super::rings::{HOUR, START, hours, life, object, peer, standing, table};
 use crate::{
-    Deletion, Doom, Fate, Removal, Removing, Residency, Standing,
+    Deletion, Doom, Fate, Removal, Removing, Standing,
     count::log::Duty,
     message::shard::Indices,
     removal::{DOOM_LAPSE, Heard, REMOVAL_DELAY, RETENTION_MAX},
@@ -115,8 +114,7 @@ fn one_operator_does_not_make_a_quorum_of_two() {
 #[test]
 fn retention_is_obeyed_but_not_for_ever() {
     let mut doom = Doom::default();
-    let month = Residency { retention: Some(HOUR * 24 * 30), ..Residency::default() };
-    let until = month.retained_until(hours(1));
+    let until = hours(1).after(HOUR * 24 * 30);
     assert_eq!(until, hours(1 + 24 * 30));
     hear(&mut doom, &Removal { retained_until: until, ..removal(0, hours(1)) }, START, hours(1));
     hear(&mut doom, &removal(1, hours(1)), START, hours(1));
@@ -131,8 +129,6 @@ fn retention_is_obeyed_but_not_for_ever() {
     let for_ever = Removal { retained_until: Timestamp::from_unix_ms(u64::MAX), ..removal(2, hours(2)) };
     hear(&mut doom, &for_ever, START, hours(2));
     assert_eq!(doom.fate(hours(100), REMOVAL_DELAY), Fate::Doomed { at: hours(2).after(RETENTION_MAX) });
-    let endless = Residency { retention: Some(Duration::MAX), ..Residency::default() };
-    assert_eq!(endless.retained_until(START), START.after(RETENTION_MAX));
 }
 
 #[test]
@@ -150,18 +146,6 @@ fn it_is_done_when_every_holder_signed_or_left() {
     let without = Standing::new([(peer(0), "a", None), (peer(1), "a", None)]);
     let (deleted, left) = removing.done(&without).unwrap();
     assert_eq!((deleted.len(), left.iter().collect::<Vec<_>>()), (2, vec![&peer(2)]));
-}
-
-#[test]
-fn data_stays_in_its_regions() {
-    let label = |text: &str| text.parse::<Label>().unwrap();
-    let north = Residency { regions: BTreeSet::from([label("eu-north")]), retention: None };
-    assert!(north.permits(&label("eu-north")) && !north.permits(&label("us-east")));
-    assert!(Residency::default().permits(&label("us-east")));
-    let region =
-        |it: &PeerId| (*it != peer(5)).then(|| label(if *it == peer(0) { "eu-north" } else { "us-east" }));
-    assert_eq!(north.sites(sites(6, 3), region), [site(0, 0, 0)]);
-    assert_eq!(Residency::default().sites(sites(6, 3), region).len(), 6);
 }
 
 proptest! {

@@ -148,6 +148,8 @@ pub(super) fn replica_calls() -> Vec<ReplicaCall> {
         ReplicaRequest::Note { space: SPACE, packs: vec![packed()] },
         ReplicaRequest::Packs { space: SPACE, log: LOG, from: 3 },
         ReplicaRequest::Pack { space: SPACE, log: LOG, seq: 9 },
+        ReplicaRequest::Introduce { genesis: vec![1, 2] },
+        ReplicaRequest::Genesis { space: SPACE },
     ];
     requests.into_iter().zip(1..).map(|(request, id)| ReplicaCall { id, request }).collect()
 }
@@ -167,6 +169,8 @@ pub(super) fn replica_replies() -> Vec<ReplicaReply> {
         ReplicaAnswer::Spaces { digests: BTreeMap::from([(SPACE, Hash::from_bytes([8; 32]))]), more: false },
         ReplicaAnswer::Refused(refusal()),
         ReplicaAnswer::Packs(vec![packed()]),
+        ReplicaAnswer::Genesis(Some(vec![1, 2])),
+        ReplicaAnswer::Genesis(None),
     ];
     answers.into_iter().zip(1..).map(|(answer, id)| ReplicaReply { id, answer }).collect()
 }
@@ -195,14 +199,23 @@ pub(super) fn object_answers() -> Vec<ObjectAnswer> {
 
 pub(super) fn shard_requests() -> Vec<ShardRequest> {
     let length = BulkLength::new(1_398_102).unwrap();
+    let put = |owner, genesis| ShardRequest::Put {
+        space: SPACE,
+        manifest: vec![1, 2],
+        index: 3,
+        owner,
+        length,
+        genesis,
+    };
     let mut requests = vec![
-        ShardRequest::Put { space: SPACE, manifest: vec![1, 2], index: 3, owner: None, length },
-        ShardRequest::Put { space: SPACE, manifest: vec![1, 2], index: 3, owner: Some(peer(2)), length },
+        put(None, None),
+        put(Some(peer(2)), None),
         ShardRequest::Get { object: OBJECT, index: 3 },
         ShardRequest::Which { object: OBJECT },
         ShardRequest::GetPlacement { object: OBJECT },
     ];
     requests.extend(placements().into_iter().map(ShardRequest::PutPlacement));
+    requests.push(put(None, Some(vec![4, 5])));
     requests
 }
 

@@ -57,7 +57,7 @@ async fn a_state_file_that_is_damaged_or_of_another_network_is_refused() {
     fs::write(&path, b"not a state").unwrap();
     assert!(matches!(world.try_start(&key, None, true, &[]).err(), Some(Error::StateDamaged { .. })));
     state(configuration(1, &[]).network()).write(&path).unwrap();
-    assert_eq!(world.start(&key, None, true, &[]).handle.ring().unwrap().table.len(), 1);
+    assert_eq!(world.start(&key, None, true, &[]).handle.ring().unwrap().atlas.everybody().len(), 1);
 }
 
 /// `golden/state.v1.hex` are the bytes of a state file of version 1: later versions read them.

@@ -17,7 +17,7 @@ async fn three_members_learn_each_other_through_one_bootstrap_node() {
     let at_door = door.sees(|view| knows(view, &ring)).await;
     for process in &ring {
         let view = process.sees(|view| knows(view, &ring)).await;
-        assert_eq!(view.table.digest(), at_door.table.digest());
+        assert_eq!(view.atlas.digest(), at_door.atlas.digest());
         assert_eq!(process.handle.addresses_of(&door.peer()), door.listening());
     }
     // The light node may have asked before the last member came: it asks again on its next patrol.
@@ -37,7 +37,7 @@ async fn a_member_that_comes_back_needs_no_bootstrap_node() {
     world.stop(door).await;
     world.stop(one).await;
     let again = world.start(&supernode(0), None, true, &[]);
-    assert_eq!(again.handle.ring().unwrap().table.len(), 2, "known before anybody was asked");
+    assert_eq!(again.handle.ring().unwrap().atlas.everybody().len(), 2, "known before anybody was asked");
     // It lives elsewhere now, and says so.
     again.sees(|view| knows(view, &[&again, &other])).await;
     other.sees(|view| knows(view, &[&again, &other])).await;
@@ -53,7 +53,8 @@ async fn an_operator_counts_from_the_version_that_admits_it_to_the_one_that_does
     assert!(door.handle.apply_config(signed(door.named(configuration(2, &[0, 1])))).unwrap());
     one.sees(|view| knows(view, &[&one, &other])).await;
     assert!(door.handle.apply_config(signed(door.named(configuration(3, &[1])))).unwrap());
-    let removed = |view: &RingView| view.members.get(&one.peer()).is_none() && view.table.len() == 1;
+    let removed =
+        |view: &RingView| view.members.get(&one.peer()).is_none() && view.atlas.everybody().len() == 1;
     one.sees(removed).await;
     other.sees(removed).await;
     assert!(!door.handle.apply_config(signed(configuration(2, &[0, 1]))).unwrap(), "older is not taken back");
@@ -85,7 +86,7 @@ async fn that_a_dead_supernode_is_lost_may_be_told_to_any_other() {
     assert!(other.handle.pass_on(Signed::sign(lost.clone(), &operator(1))).is_err(), "not by its operator");
     assert!(other.handle.pass_on(Signed::sign(lost.clone(), &operator(0))).unwrap());
     assert!(!other.handle.pass_on(Signed::sign(lost, &operator(0))).unwrap(), "no news");
-    let gone = |view: &RingView| !view.members.is_active(&peer) && view.table.len() == 1;
+    let gone = |view: &RingView| !view.members.is_active(&peer) && view.atlas.everybody().len() == 1;
     other.sees(gone).await;
     door.sees(gone).await;
 }
@@ -110,7 +111,7 @@ async fn two_who_know_much_tell_each_other_at_once() {
     }
     let one = world.start(&key(4, 0), None, true, &[]);
     let other = world.start(&key(4, 1), None, true, &[&one]);
-    let all = |view: &RingView| view.table.len() == 1024;
+    let all = |view: &RingView| view.atlas.everybody().len() == 1024;
     one.sees(all).await;
     other.sees(all).await;
 }

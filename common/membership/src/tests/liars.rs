@@ -75,7 +75,7 @@ async fn a_bootstrap_node_of_another_network_is_of_no_use_and_no_harm() {
     let door = world.door(&[0]);
     let found = world.supernode(0, &[&stranger, &door]);
     found.sees(|view| knows(view, &[&found])).await;
-    assert!(stranger.handle.ring().unwrap().table.is_empty());
+    assert!(stranger.handle.ring().unwrap().atlas.everybody().is_empty());
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ fn spaces() -> Vec<(&'static str, Value)> {
     let roles: Vec<&str> = [Role::Viewer, Role::Editor, Role::Admin].map(Role::name).to_vec();
     vec![
         ("Spaces", object(&[("spaces", list(&of("Space")))])),
-        ("NewSpace", request(&[("name", text())], &[])),
+        ("NewSpace", request(&[("name", text()), ("regions", list(&text()))], &["regions"])),
         ("SpaceName", object(&[("space", text())])),
         ("TicketText", object(&[("ticket", text())])),
         (
@@ -80,6 +80,9 @@ fn spaces() -> Vec<(&'static str, Value)> {
                 ("in_sync", truth()),
                 ("replicas", list(&text())),
                 ("level", of("Level")),
+                ("regions", list(&text())),
+                ("class", text_or_null()),
+                ("residence", text()),
             ]),
         ),
         (

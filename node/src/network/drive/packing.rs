@@ -33,7 +33,7 @@ impl Driver {
             self.node.metrics.receipts_refused.inc();
             return Ok(());
         };
-        let put = match objects::check(&self.node, whereabouts, pack).await {
+        let put = match objects::check(&self.node, self.space, whereabouts, pack).await {
             Ok(put) => put,
             Err(error) => {
                 let reason = cosmic_runtime::exit::sentence(&error);

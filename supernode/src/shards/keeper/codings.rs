@@ -35,11 +35,16 @@ impl Keeper {
         if self.context.store.contains(&MANIFESTS, &object)? {
             return Ok(object);
         }
-        let class = self.holders.borrow().table().class();
+        let holders = std::sync::Arc::clone(&self.holders.borrow());
+        let class = self
+            .space_of(&object)?
+            .map(|space| holders.table(&space, &self.context.residences.regions(&space)).class());
         let others = self.manifests(&object)?;
         let others = others.iter().filter(|manifest| manifest.object() == object);
         let is_of_class = |manifest: &&Manifest| {
-            (manifest.codec().k(), manifest.codec().n()) == (class.k.into(), class.n.into())
+            class.is_some_and(|class| {
+                (manifest.codec().k(), manifest.codec().n()) == (class.k.into(), class.n.into())
+            })
         };
         Ok(others.max_by_key(is_of_class).map_or(object, Manifest::coding))
     }
