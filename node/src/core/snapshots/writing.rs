@@ -109,8 +109,9 @@ impl Space {
     }
 
     pub(super) fn window(&self, connection: &Connection, channel: ChannelId) -> Result<Window, Error> {
+        // In the order of the numbers, so that what was looked at is not passed again; a cross join keeps SQLite to it.
         let mut statement = connection.prepare_cached(&format!(
-            "SELECT entries.number, entries.bytes FROM entries JOIN logs ON logs.log = entries.log
+            "SELECT entries.number, entries.bytes FROM entries CROSS JOIN logs ON logs.log = entries.log
              WHERE logs.space = ?1 AND logs.channel = ?2 AND entries.applied = 1 AND entries.number >
                  coalesce((SELECT number FROM looked WHERE space = ?1 AND channel = ?2), 0)
              AND NOT EXISTS (SELECT 1 FROM covers JOIN snapshots ON snapshots.snapshot = covers.snapshot
