@@ -8,8 +8,9 @@ use cosmic_common::{
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_ring::{
-    Admission, Consent, Door, Endpoint, Exchange, Label, Member, Members, NetworkAnswer, NetworkConfig,
-    NetworkKey, NetworkRequest, Regions, RingMessage, endpoint::verify_endpoint, member::verify_member,
+    Admission, Atlas, Consent, Door, Endpoint, Exchange, Label, Member, Members, NetworkAnswer,
+    NetworkConfig, NetworkKey, NetworkRequest, Regions, RingMessage, endpoint::verify_endpoint,
+    member::verify_member,
 };
 
 use crate::{
