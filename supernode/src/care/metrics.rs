@@ -107,6 +107,7 @@ pub struct Metrics {
     pub(super) bytes_recoded: Counter,
     pub(super) objects: Family<OfClass, Gauge>,
     pub(super) to_recode: Gauge,
+    pub(super) queued_to_recode: Gauge,
     pub(super) to_recode_bytes: Gauge,
     pub(super) owners_awaited: Gauge,
     pub(super) shards_handed_over: Counter,
@@ -126,22 +127,14 @@ impl Metrics {
             );
             room.register("looked_at_ms", "When all members were asked last, unix time", m.looked_at_ms);
             room.register("walks", "Walks over everything kept here that came to their end", m.walks);
-            room.register(
-                "queued",
-                "Objects in danger, or to be coded anew, that this supernode knows of",
-                m.queued,
-            );
+            room.register("queued", "Objects in danger that this supernode knows of", m.queued);
             room.register("queued_bytes", "Bytes that their repair will move", m.queued_bytes);
             room.register(
                 "margin_least",
                 "Shards the most endangered object can still lose; below 0 it cannot be read now",
                 m.margin_least,
             );
-            room.register(
-                "waiting",
-                "Objects in danger, or to be coded anew, by what they wait for",
-                m.waiting,
-            );
+            room.register("waiting", "Objects in danger by what they wait for", m.waiting);
             room.register("objects_mended", "Objects mended by this supernode", m.objects_mended);
             room.register("repairs_failed", "Repairs that did not succeed", m.repairs_failed);
             room.register("bytes_read", "Bytes read from others for repairs", m.bytes_read);
@@ -156,6 +149,11 @@ impl Metrics {
                 "to_recode",
                 "Those of them that lie in another class than the ring's",
                 m.to_recode,
+            );
+            room.register(
+                "queued_to_recode",
+                "Objects that wait here to be coded anew, by this supernode or another",
+                m.queued_to_recode,
             );
             room.register("to_recode_bytes", "Bytes of their shards here", m.to_recode_bytes);
             room.register("bytes_recoded", "Bytes read and placed to code objects anew", m.bytes_recoded);

@@ -24,7 +24,7 @@ impl Care {
     #[must_use]
     pub fn status(&self) -> Value {
         let (now, metrics) = (self.now(), &self.0.metrics);
-        let (queued, bytes, paused, reasons, items) = {
+        let (in_danger, to_recode, paused, reasons, items) = {
             let queue = lock(&self.0.queue);
             let mut reasons: BTreeMap<Why, usize> = BTreeMap::new();
             let mut items = Vec::new();
@@ -43,7 +43,7 @@ impl Care {
                     }));
                 }
             }
-            (queue.len(), queue.bytes(), queue.is_paused(), reasons, items)
+            (queue.backlog(false), queue.backlog(true), queue.is_paused(), reasons, items)
         };
         let reasons: Vec<Value> = reasons
             .into_iter()
@@ -52,8 +52,10 @@ impl Care {
         json!({
             "paused": paused,
             "throttle": *lock(&self.0.throttle),
-            "queued": queued,
-            "queued_bytes": bytes,
+            "queued": in_danger.0,
+            "queued_bytes": in_danger.1,
+            "queued_to_recode": to_recode.0,
+            "queued_to_recode_bytes": to_recode.1,
             "reasons": reasons,
             "items": items,
             "objects_mended": metrics.objects_mended.get(),
@@ -90,16 +92,15 @@ impl Care {
         let mut counts: BTreeMap<Why, i64> = BTreeMap::new();
         {
             let queue = lock(&self.0.queue);
-            metrics.queued.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
-            metrics.queued_bytes.set(i64::try_from(queue.bytes()).unwrap_or(i64::MAX));
-            metrics.margin_least.set(
-                queue
-                    .items()
-                    .next()
-                    .filter(|(_object, danger)| !danger.calm)
-                    .map_or(0, |(_object, danger)| danger.margin.into()),
-            );
-            for (object, _danger) in queue.items().take(ITEMS_COUNTED) {
+            let ((in_danger, bytes), (to_recode, _bytes)) = (queue.backlog(false), queue.backlog(true));
+            metrics.queued.set(i64::try_from(in_danger).unwrap_or(i64::MAX));
+            metrics.queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            metrics.queued_to_recode.set(i64::try_from(to_recode).unwrap_or(i64::MAX));
+            let mut endangered = queue.items().take(ITEMS_COUNTED).filter(|(_object, danger)| !danger.calm);
+            let margin = endangered.next().map_or(0, |(_object, danger)| danger.margin.into());
+            metrics.margin_least.set(margin);
+            let endangered = queue.items().take(ITEMS_COUNTED).filter(|(_object, danger)| !danger.calm);
+            for (object, _danger) in endangered {
                 if let Some(waiting) = queue.why(object, now) {
                     *counts.entry(Why::of(waiting)).or_default() += 1;
                 }

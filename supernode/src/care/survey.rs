@@ -11,13 +11,14 @@ use cosmic_common::{
     time::Timestamp,
 };
 use cosmic_custody::{
-    Assignment, Course, HandOff, Health, HeldCopy, Liveness, Need, Ring, Standing, Subject, Target, assign,
+    Assignment, Course, HandOff, Health, HeldCopy, Liveness, Need, Recode, Ring, Standing, Subject, Target,
+    assign,
     handoff::Verdict,
     message::care::{CareAnswer, CareRequest, SURVEY_MAX, Surveyed},
     repair::queue::Input,
 };
 use cosmic_erasure::{Codec, Manifest};
-use cosmic_ring::Table;
+use cosmic_ring::{Class, Table};
 use futures::{StreamExt as _, stream};
 
 use super::{
@@ -251,7 +252,13 @@ impl Care {
     fn here(&self, holders: &Holders, objects: &[ObjectId], whom: Whom) -> Result<Vec<Here>, Error> {
         let keeper = self.0.shards.keeper();
         let mut here = Vec::with_capacity(objects.len());
-        let which = if whom == Whom::Holders { Which::Due } else { Which::All };
+        let which = |manifest: &Manifest, class: Class| match whom {
+            // Of what never was in another class there is nothing else, or it is found when it is mended.
+            Whom::Everyone if manifest.is_anew() || self.recode(class, manifest.codec()) != Recode::Not => {
+                Which::All
+            }
+            Whom::Everyone | Whom::Holders => Which::Due,
+        };
         for object in objects {
             let own = keeper.surveyed(object)?;
             let (Some(bytes), Some(space)) = (keeper.manifest(object)?, keeper.space_of(object)?) else {
@@ -261,6 +268,7 @@ impl Care {
             match Manifest::from_bytes(&bytes) {
                 Ok(manifest) => {
                     let table = self.0.shards.table(holders, &space);
+                    let which = which(&manifest, table.class());
                     let others = self.others_of(&manifest, table.class(), which)?;
                     here.push(Here { manifest, table, own, handed, others });
                 }

@@ -54,7 +54,15 @@ pub(super) fn carry_out(command: Command, client: &Client, output: Output) -> Re
 
 /// The numbers, then a line for each object that waits and for each supernode.
 fn tell(status: &Value) -> String {
-    let numbers = ["paused", "queued", "queued_bytes", "objects_mended", "bytes_rebuilt", "bytes_read"];
+    let numbers = [
+        "paused",
+        "queued",
+        "queued_bytes",
+        "queued_to_recode",
+        "objects_mended",
+        "bytes_rebuilt",
+        "bytes_read",
+    ];
     let mut lines: Vec<String> =
         numbers.iter().map(|name| format!("{name}: {}", cell(status.get(*name)))).collect();
     lines.extend(status.get("recoding").map(tell_classes));

@@ -8,7 +8,10 @@ use cosmic_common::{
     record::Record as _,
     time::Timestamp,
 };
-use cosmic_custody::{Assignment, HeldCopy, Keep, Promise, Receipt, Recode, Release, Suspect, Target};
+use cosmic_custody::{
+    Assignment, HeldCopy, Keep, Promise, Receipt, Recode, Release, Suspect, Target,
+    message::refusal::RefusalCode,
+};
 use cosmic_erasure::Manifest;
 use cosmic_ring::Table;
 use cosmic_runtime::exit::sentence;
@@ -22,6 +25,7 @@ use super::{
 use crate::{
     care::Answers,
     holders::Holders,
+    scrub::Thing,
     shards::{self, Giving},
     tables::{STRAYS, release},
 };
@@ -227,6 +231,10 @@ impl Moves {
                 .is_ok_and(|receipt| receipt.holder == shard.holder && receipt.promise == Promise::Keeps),
             Err(error) => {
                 let Assignment { index, holder } = shard;
+                if error.refusal().code == RefusalCode::HashMismatch {
+                    // What lies here may be damaged: the scrub looks.
+                    self.0.context.suspects.report(Thing::Shard { object: moving.manifest.coding(), index });
+                }
                 tracing::info!(holder = %holder.short(), index, reason = sentence(&error), "a shard was not taken where it belongs");
                 false
             }

@@ -345,10 +345,11 @@ impl Queue {
         self.items.is_empty()
     }
 
-    /// Bytes that the repairs in the queue will move.
+    /// How many of them are in danger, or are only to be coded anew, and the bytes that will be moved for these.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.items.values().map(|item| item.bytes).sum()
+    pub fn backlog(&self, calm: bool) -> (usize, u64) {
+        let items = self.items.values().filter(|item| item.danger.calm == calm);
+        items.fold((0, 0), |(count, bytes), item| (count + 1, item.bytes.saturating_add(bytes)))
     }
 
     /// Whether the operator paused repairs.

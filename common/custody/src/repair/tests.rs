@@ -249,7 +249,7 @@ fn the_most_endangered_is_mended_first_and_says_so() {
     assert_eq!(queue.why(&object(2), START), Some(Waiting::Mending { since: START }));
     let next = queue.handle(Input::Mended { object: object(2), bytes: 900 }, START);
     assert_eq!(next[..2], [Output::EndLease(object(2)), Output::AskLease(object(3))]);
-    assert_eq!((queue.len(), queue.bytes(), queue.why(&object(2), START)), (2, 2_000, None));
+    assert_eq!((queue.len(), queue.backlog(false).1, queue.why(&object(2), START)), (2, 2_000, None));
 }
 
 #[test]
@@ -499,6 +499,7 @@ fn what_is_only_coded_anew_comes_after_everything_in_danger() {
     queue.handle(examined(2, 9, &me), START);
     let order: Vec<_> = queue.items().map(|(object, danger)| (*object, danger.calm)).collect();
     assert_eq!(order, [(object(2), false), (object(1), true)]);
+    assert_eq!((queue.backlog(false), queue.backlog(true)), ((1, 1_000), (1, 1_000)));
     // What falls into danger while it waits is mended instead.
     queue.handle(examined(1, 1, &me), START);
     assert_eq!(queue.items().next().map(|(object, _)| *object), Some(object(1)));

@@ -89,6 +89,8 @@ impl World {
     /// Somebody retired is done when it says that nothing is left, and only then.
     pub(super) fn retire_those_who_may(&mut self) {
         for place in 0..self.nodes.len() {
+            // Somebody who knows an earlier table may have given it something since.
+            self.leave(place);
             if let Stage::Empty { .. } = self.nodes[place].retirement.stage()
                 && self.nodes[place].is_on()
             {

@@ -169,6 +169,11 @@ impl World {
         let mine = self.nodes[me].has(object, false);
         for shard in &target.wanted {
             if mine.contains(shard.index) && shard.holder != peer {
+                if !self.nodes[me].liar && !self.is_right(me, object, shard.index) {
+                    // What it reads is not taken, and the scrub looks at it.
+                    self.nodes[me].copies.remove(&(object, shard.index));
+                    continue;
+                }
                 let put = Message::Put {
                     object,
                     index: shard.index,
@@ -431,7 +436,7 @@ impl World {
 
     // ---- leaving ----
 
-    fn leave(&mut self, me: usize) {
+    pub(super) fn leave(&mut self, me: usize) {
         let left = Left { shards: self.nodes[me].copies.len() as u64, ..Left::default() };
         self.nodes[me].retirement.handle(Way::Left(left), self.now);
     }
