@@ -27,6 +27,7 @@ mod cluster {
     mod openapi;
     mod packs;
     mod promises;
+    mod recoding;
     mod regions;
     mod s3;
     mod scrub;
