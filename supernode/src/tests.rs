@@ -14,6 +14,7 @@ mod hostile;
 mod moves;
 mod objects;
 mod packs;
+mod recode;
 mod regions;
 mod scrub;
 mod world;
