@@ -34,6 +34,8 @@ pub struct Config {
     pub advertise: Vec<Address>,
     /// Connections others may open.
     pub connections_in_max: u32,
+    /// What others may do before they are refused or kept out.
+    pub guard: cosmic_net::GuardConfig,
     /// The admin door.
     pub admin: admin::Config,
     /// Logs.
@@ -48,6 +50,7 @@ impl Default for Config {
             advertise: Vec::new(),
             // Joiners stay for one exchange; supernodes stay connected, and there are up to 500 of them.
             connections_in_max: 1024,
+            guard: cosmic_net::GuardConfig::default(),
             admin: admin::Config::on(ADMIN_PORT),
             log: telemetry::Config::default(),
         }
@@ -56,6 +59,7 @@ impl Default for Config {
 
 impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.within("guard", |mistakes| self.guard.check(mistakes));
         mistakes.within("admin", |mistakes| self.admin.check(mistakes));
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         if self.connections_in_max == 0 {
@@ -88,6 +92,7 @@ impl Config {
             connections_in_max: self.connections_in_max,
             pending_in_max: 256,
             directory_server: true,
+            guard: self.guard,
             // Nothing of that kind passes here.
             bulk: false,
             ..cosmic_net::Config::default()

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod backup;
+mod bans;
 mod care;
 mod cooling;
 mod deletions;
@@ -36,6 +37,7 @@ mod scrubbing;
 mod status;
 
 pub use backup::BackupRequest;
+pub use bans::LiftRequest;
 pub use plan::PlanRequest;
 
 /// What the routes need.
@@ -80,6 +82,8 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/dump/raw", get(dump::raw))
         .route("/api/v1/quota/{space}", get(show_quota).put(set_quota))
         .route("/api/v1/peers", get(peers))
+        .route("/api/v1/bans", get(bans::show))
+        .route("/api/v1/bans/lift", post(bans::lift))
         .route("/api/v1/ring", get(ring))
         .route("/api/v1/care/audit", get(care::audits))
         .route("/api/v1/packs", get(packs))

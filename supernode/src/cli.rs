@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{config, home, home::Home, key_file, start};
 
 mod audit;
+mod bans;
 mod cold;
 mod deletion;
 mod leaving;
@@ -60,6 +61,9 @@ enum Command {
     /// Audits: whether others can prove that they have what they signed for
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Peers and addresses that are kept out
+    #[command(subcommand)]
+    Bans(bans::Command),
     /// Packs: entries coded into shards, so that replicas need not keep them
     #[command(subcommand)]
     Packs(packs::Command),
@@ -201,6 +205,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
         Command::Quota(command) => quota(command, &running()?, output)?,
         Command::Audit(command) => audit::carry_out(&command, &running()?, output)?,
+        Command::Bans(command) => bans::carry_out(command, &running()?, output)?,
         Command::Packs(command) => packs::carry_out(&command, &running()?, output)?,
         Command::Deletion(command) => deletion::carry_out(&command, &running()?, output)?,
         Command::Repair(command) => repair::carry_out(command, &running()?, output)?,

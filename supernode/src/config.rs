@@ -40,6 +40,8 @@ pub struct Config {
     pub advertise: Vec<Address>,
     /// Connections others may open to this supernode.
     pub connections_in_max: u32,
+    /// What others may do before they are refused or kept out.
+    pub guard: cosmic_net::GuardConfig,
     /// The admin door.
     pub admin: admin::Config,
     /// Logs.
@@ -93,6 +95,7 @@ impl Default for Config {
             advertise: Vec::new(),
             // As many as there may be sessions.
             connections_in_max: 4096,
+            guard: cosmic_net::GuardConfig::default(),
             admin: admin::Config::on(ADMIN_PORT),
             log: telemetry::Config::default(),
             objects: objects::Config::default(),
@@ -111,6 +114,7 @@ impl Default for Config {
 
 impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.within("guard", |mistakes| self.guard.check(mistakes));
         mistakes.within("admin", |mistakes| self.admin.check(mistakes));
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         mistakes.within("objects", |mistakes| self.objects.check(mistakes));
@@ -159,6 +163,7 @@ impl Config {
             connections_in_max: self.connections_in_max,
             pending_in_max: 256,
             directory_server: true,
+            guard: self.guard,
             ..cosmic_net::Config::default()
         })
     }

@@ -80,6 +80,13 @@ async fn session(spaces: Spaces, packs: Packs, mut stream: Stream, stop: Shutdow
             context.metrics.refused_session(Why::of(refusal.code));
             refuse(stream, refusal).await;
         }
+        Some(Err(opening::Error::Lied { offence, refusal })) => {
+            debug!(peer = %peer.short(), ?offence, "a session was refused: {refusal}");
+            context.metrics.refused_session(Why::of(refusal.code));
+            refuse(stream, refusal).await;
+            // A peer that is kept out from now on has heard why.
+            context.net.offence(peer, offence);
+        }
         Some(Err(opening::Error::Net(error))) => {
             debug!(peer = %peer.short(), "no session came about: {error}")
         }

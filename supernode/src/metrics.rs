@@ -38,6 +38,7 @@ pub struct Metrics {
     pub(crate) entries_forwarded: Counter,
     pub(crate) entries_refused: Family<Reason, Counter>,
     pub(crate) sessions_refused: Family<Reason, Counter>,
+    pub(crate) work_missing: Counter,
     pub(crate) receipts_signed: Counter,
     pub(crate) sessions: Gauge,
     pub(crate) spaces: Gauge,
@@ -62,6 +63,11 @@ impl Metrics {
             );
             room.register("entries_refused", "Entries refused, by reason", m.entries_refused);
             room.register("sessions_refused", "Sessions refused or cut off, by reason", m.sessions_refused);
+            room.register(
+                "work_missing",
+                "Sessions refused to strangers that brought no work while there was too much to do",
+                m.work_missing,
+            );
             room.register("receipts_signed", "Receipts signed", m.receipts_signed);
             room.register("sessions", "Sessions of devices that are open", m.sessions);
             room.register("spaces", "Spaces held in memory", m.spaces);

@@ -1,5 +1,6 @@
 //! Supernodes and devices in one process, over the network in memory.
 
+mod abuse;
 mod accounts;
 mod audit;
 mod care;

@@ -22,6 +22,7 @@ pub mod removal;
 pub mod repair;
 pub mod retire;
 pub mod standing;
+pub mod work;
 
 #[cfg(test)]
 mod model;
@@ -74,3 +75,4 @@ pub use repair::{
 };
 pub use retire::Retirement;
 pub use standing::Standing;
+pub use work::Work;

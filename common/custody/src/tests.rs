@@ -13,3 +13,4 @@ mod retire;
 pub(crate) mod rings;
 mod samples;
 mod targets;
+mod work;

@@ -10,7 +10,9 @@ use std::{
 };
 
 use cosmic_common::{address::Address, id::PeerId};
+use cosmic_identity::signed::Signed;
 use cosmic_net::{Direction, Event};
+use cosmic_ring::State;
 use cosmic_runtime::{random, shutdown::Shutdown};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tracing::debug;
@@ -103,6 +105,10 @@ impl Driver {
     /// out by it hears it too.
     async fn on_change(&mut self, view: Arc<RingView>) {
         self.feed(&view.endpoints).await;
+        // Who has retired still moves what it kept.
+        let members =
+            view.members.records().map(Signed::unverified).filter(|member| member.state != State::Lost);
+        self.link.net.set_ring(members.map(|member| member.peer).collect());
         if !self.serve {
             return;
         }

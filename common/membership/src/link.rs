@@ -7,7 +7,7 @@ use std::{
 };
 
 use cosmic_common::{id::PeerId, protocol, record::Record};
-use cosmic_net::{Error as NetError, Handle as Net, Receiver, Sender, Stream};
+use cosmic_net::{Error as NetError, Handle as Net, Offence, Receiver, Sender, Stream};
 use cosmic_ring::{Error as RingError, Exchange, NetworkAnswer, NetworkRequest, Outcome, RingMessage};
 use cosmic_runtime::{
     clock::{Clock, Monotonic},
@@ -195,6 +195,7 @@ impl Link {
                 warn!(peer = name, "a peer told what it must not and is left alone: {}", sentence(&failure));
                 self.metrics.ended(Ended::Refused);
                 self.shun(peer);
+                self.net.offence(peer, Offence::BadSignature);
                 if self.net.disconnect(peer).await.is_err() {
                     debug!("the network has stopped");
                 }

@@ -1,6 +1,6 @@
 //! The actor: owns the swarm alone, performs what handles ask and tells what happened.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{ffi::OsStr, pin::Pin, sync::Arc, time::Duration};
 
 use cosmic_common::{
     address::Address,
@@ -29,6 +29,7 @@ use crate::{
     directory::Validator,
     error::Error,
     event::{EVENTS_MAX, Event},
+    guard::Guard,
     handle::{Backend, Handle, Swarm as Door},
     incoming::Inlets,
     metrics::{DialOutcome, Metrics},
@@ -106,7 +107,8 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
         Keypair::ed25519_from_bytes(*key.seed()).map_err(|cause| Error::Identity(Error::shared(cause)))?;
     let told = config.bulk && config.bulk_listen.is_some();
     let introductions: &[Protocol] = if told { &[BULK] } else { &[] };
-    let (inlets, mut incoming) = Inlets::new(&[protocols, introductions].concat(), &metrics);
+    let guard = Guard::new(config.guard, config.connections_in_all(), metrics.clone());
+    let (inlets, mut incoming) = Inlets::new(&[protocols, introductions].concat(), &metrics, guard.clone());
     let introductions = if told { incoming.remove(&BULK) } else { None };
     let (plane, service) = if config.bulk {
         let bound = bulk::bind(&keypair, &config, inlets.clone(), introductions, metrics.clone())?;
@@ -133,19 +135,22 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     };
     actor.listen().await?;
     let door = Backend::Swarm(Door { commands, bulk: plane });
-    Ok((Handle::new(peer, door, incoming, subscribe, listening_now), actor))
+    Ok((Handle::new((peer, guard), door, incoming, subscribe, listening_now), actor))
 }
 
 /// Chooses one provider of cryptography for the process, since two are compiled in, and refuses to write
 /// session keys to a file.
 fn prepare_tls() -> Result<(), Error> {
-    if !cfg!(debug_assertions) && std::env::var_os("SSLKEYLOGFILE").is_some() {
-        return Err(Error::KeyLog);
-    }
+    may_log_keys(cfg!(debug_assertions), std::env::var_os("SSLKEYLOGFILE").as_deref())?;
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::trace!("a provider of cryptography was chosen before");
     }
     Ok(())
+}
+
+/// Session keys go to a file only from a build for debugging.
+const fn may_log_keys(debugs: bool, file: Option<&OsStr>) -> Result<(), Error> {
+    if debugs || file.is_none() { Ok(()) } else { Err(Error::KeyLog) }
 }
 
 async fn step(bulk: &mut Option<Service>) {
@@ -441,5 +446,20 @@ impl std::fmt::Debug for Actor {
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_builds_for_debugging_write_session_keys_to_a_file() {
+        let file = Some(OsStr::new("/tmp/keys"));
+        assert!(matches!(may_log_keys(false, file), Err(Error::KeyLog)));
+        assert!(matches!(may_log_keys(false, Some(OsStr::new(""))), Err(Error::KeyLog)), "set is set");
+        for (debugs, file) in [(true, file), (true, None), (false, None)] {
+            assert!(may_log_keys(debugs, file).is_ok());
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES},
     error::Error,
+    guard::gate::Gate,
     incoming::Inlets,
     metrics::Metrics,
     streams,
@@ -41,6 +42,7 @@ const NEGOTIATING_MAX: usize = 64;
 /// All behaviours; their order is the order in which they may refuse a connection.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
+    pub(crate) gate: Gate,
     pub(crate) limits: connection_limits::Behaviour,
     pub(crate) streams: streams::Behaviour,
     pub(crate) identify: identify::Behaviour,
@@ -94,6 +96,7 @@ fn behaviour(key: &Keypair, config: &Config, inlets: Inlets, metrics: Metrics) -
         .with_push_listen_addr_updates(config.directory_server)
         .with_cache_size(0);
     Behaviour {
+        gate: Gate::new(inlets.clone(), config.connections_in_max, config.pending_in_max),
         limits: connection_limits::Behaviour::new(limits),
         streams: streams::Behaviour::new(inlets, metrics),
         identify: identify::Behaviour::new(introduction),

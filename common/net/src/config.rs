@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use cosmic_common::address::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::address::Transport;
+use crate::{address::Transport, guard};
 
 /// The settings of the network; every default is safe for a light node at home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub directory_server: bool,
     /// Directory records kept in memory.
     pub directory_records_max: usize,
+    /// What others may do.
+    pub guard: guard::Config,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             connections_per_peer_max: 4,
             directory_server: false,
             directory_records_max: 1024,
+            guard: guard::Config::default(),
         }
     }
 }
@@ -80,6 +83,11 @@ impl Config {
 
     pub(crate) const fn head_start(&self) -> Duration {
         Duration::from_millis(self.head_start_ms)
+    }
+
+    /// Connections of others there may be, with those being set up.
+    pub(crate) fn connections_in_all(&self) -> usize {
+        usize::try_from(self.connections_in_max.saturating_add(self.pending_in_max)).unwrap_or(usize::MAX)
     }
 
     pub(crate) const fn idle_timeout(&self) -> Duration {

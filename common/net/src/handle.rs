@@ -1,7 +1,7 @@
 //! The door of the network: cheap to clone, the same over sockets and in memory.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -17,6 +17,7 @@ use crate::{
     directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES},
     error::{Error, within},
     event::{Event, Events},
+    guard::{Cost, Guard, Offence, Standing, Vouch, Watch},
     incoming::Incoming,
     memory::Member,
     stream::Stream,
@@ -33,6 +34,7 @@ pub struct Handle {
 
 struct Shared {
     peer: PeerId,
+    guard: Guard,
     backend: Backend,
     incoming: Mutex<HashMap<Protocol, Incoming>>,
     events: Subscribe,
@@ -58,14 +60,14 @@ pub(crate) struct Swarm {
 
 impl Handle {
     pub(crate) fn new(
-        peer: PeerId,
+        (peer, guard): (PeerId, Guard),
         backend: Backend,
         incoming: HashMap<Protocol, Incoming>,
         events: Subscribe,
         listening: watch::Receiver<Vec<Address>>,
     ) -> Self {
         let incoming = Mutex::new(incoming);
-        Self { shared: Arc::new(Shared { peer, backend, incoming, events, listening }) }
+        Self { shared: Arc::new(Shared { peer, guard, backend, incoming, events, listening }) }
     }
 
     /// The peer this process is.
@@ -215,6 +217,51 @@ impl Handle {
             Backend::Swarm(_) => self.ask(|reply| Command::AddExternalAddress { address, reply }).await,
             Backend::Memory(member) => member.connected().map(drop),
         }
+    }
+
+    /// `peer` did what nobody honest does. With enough of it the peer, and the address it comes from, are kept out for a while.
+    pub fn offence(&self, peer: PeerId, offence: Offence) {
+        self.shared.guard.offence(peer, offence);
+    }
+
+    /// What `peer` asked for on `protocol` has cost this; it pays before it is listened to further.
+    pub fn charge(&self, peer: PeerId, protocol: Protocol, cost: Cost) {
+        self.shared.guard.charge(peer, protocol, cost);
+    }
+
+    /// A proof of `peer` was accepted: it is no stranger, while the result is kept and for an hour after.
+    #[must_use]
+    pub fn vouch(&self, peer: PeerId) -> Vouch {
+        self.shared.guard.vouch(peer)
+    }
+
+    /// These are the supernodes of the ring, for which their operators answer.
+    pub fn set_ring(&self, ring: HashSet<PeerId>) {
+        self.shared.guard.set_ring(ring);
+    }
+
+    /// Bits of work to ask of `peer` before anything costly: none while there is little to do, none of members.
+    #[must_use]
+    pub fn work_bits(&self, peer: &PeerId) -> Option<u8> {
+        self.shared.guard.work_bits(peer)
+    }
+
+    /// What is known of `peer`.
+    #[must_use]
+    pub fn standing(&self, peer: &PeerId) -> Standing {
+        self.shared.guard.standing(peer)
+    }
+
+    /// How hard pressed this process is, and whom it keeps out.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        self.shared.guard.watch()
+    }
+
+    /// Lets somebody in again who was kept out, by the name in [`Ban::who`](crate::Ban::who); whether there was such a ban.
+    #[must_use]
+    pub fn pardon(&self, who: &str) -> bool {
+        self.shared.guard.pardon(who)
     }
 
     /// A new subscription, from now on.

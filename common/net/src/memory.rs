@@ -19,6 +19,7 @@ use crate::{
     directory::Validator,
     error::Error,
     event::{Direction, EVENTS_MAX, Event},
+    guard::Guard,
     handle::{Backend, Handle},
     incoming::Inlets,
     metrics::Metrics,
@@ -82,7 +83,8 @@ impl MemoryNetwork {
     #[must_use]
     pub fn join(&self, peer: PeerId, protocols: &[Protocol], validator: Arc<dyn Validator>) -> Handle {
         self.leave(peer);
-        let (inlets, incoming) = Inlets::new(protocols, &Metrics::default());
+        let guard = Guard::in_memory(Metrics::default());
+        let (inlets, incoming) = Inlets::new(protocols, &Metrics::default(), guard.clone());
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let subscribe = events.downgrade();
         let mut switch = self.lock();
@@ -94,7 +96,7 @@ impl MemoryNetwork {
         switch.stations.insert(peer, station);
         drop(switch);
         let member = Member { peer, network: self.clone() };
-        Handle::new(peer, Backend::Memory(member), incoming, subscribe, listening)
+        Handle::new((peer, guard), Backend::Memory(member), incoming, subscribe, listening)
     }
 
     /// Takes a peer away as a crash does: its streams end, its handle says stopped.
@@ -112,6 +114,13 @@ impl MemoryNetwork {
         let mut switch = self.lock();
         switch.cut.insert(Pair::new(one, other));
         switch.unlink(Pair::new(one, other));
+    }
+
+    /// Makes a peer busy: strangers have to work for what they want of it from now on.
+    pub fn press(&self, peer: PeerId) {
+        if let Some(station) = self.lock().stations.get(&peer) {
+            station.inlets.guard().press();
+        }
     }
 
     /// Opens a way that was cut.

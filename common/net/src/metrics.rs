@@ -6,6 +6,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::guard::Offence;
+
 /// The counters of one network; clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -15,6 +17,14 @@ pub struct Metrics {
     dials: Family<DialLabels, Counter>,
     streams: Family<StreamLabels, Counter>,
     bytes: Family<BytesLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
+    offences: Family<OffenceLabels, Counter>,
+    bans: Counter,
+    banned: Gauge,
+    pressure: Gauge,
+    shed: Counter,
+    throttled: Counter,
+    retries: Counter,
     // Members of `bytes`, kept apart since every read and write counts.
     by_swarm: Way,
     by_bulk: Way,
@@ -67,6 +77,49 @@ pub(crate) enum StreamOutcome {
     Accepted,
     /// Dropped because nobody took the streams before it.
     Busy,
+    /// Dropped by the guard.
+    Refused,
+}
+
+/// Why the guard let a connection or a stream not in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Refused {
+    /// The address has as many connections as it may.
+    Address,
+    /// The subnet has.
+    Subnet,
+    /// Too many handshakes are under way.
+    Pending,
+    /// The address began too many connections a moment ago.
+    Arrivals,
+    /// The peer or the address is kept out.
+    Banned,
+    /// A stranger, while there is too much to do.
+    Overload,
+    /// The peer owes too much for what it did before.
+    Budget,
+}
+
+impl Refused {
+    const ALL: [Self; 7] = [
+        Self::Address,
+        Self::Subnet,
+        Self::Pending,
+        Self::Arrivals,
+        Self::Banned,
+        Self::Overload,
+        Self::Budget,
+    ];
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    reason: Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OffenceLabels {
+    kind: Offence,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -95,6 +148,15 @@ impl Default for Metrics {
     fn default() -> Self {
         let bytes: Family<BytesLabels, Counter> = Family::default();
         let member = |direction, plane| bytes.get_or_create(&BytesLabels { direction, plane }).clone();
+        // Told before the first one happens, so that pictures show a line at nothing instead of nothing.
+        let refused: Family<RefusedLabels, Counter> = Family::default();
+        for reason in Refused::ALL {
+            drop(refused.get_or_create(&RefusedLabels { reason }));
+        }
+        let offences: Family<OffenceLabels, Counter> = Family::default();
+        for kind in Offence::ALL {
+            drop(offences.get_or_create(&OffenceLabels { kind }));
+        }
         let way = |plane| Way {
             sent: member(Direction::Sent, plane),
             received: member(Direction::Received, plane),
@@ -105,6 +167,14 @@ impl Default for Metrics {
             streams: Family::default(),
             bulk_connections: Gauge::default(),
             bulk_fallbacks: Family::default(),
+            refused,
+            offences,
+            bans: Counter::default(),
+            banned: Gauge::default(),
+            pressure: Gauge::default(),
+            shed: Counter::default(),
+            throttled: Counter::default(),
+            retries: Counter::default(),
             by_swarm: way(Plane::Swarm),
             by_bulk: way(Plane::Bulk),
             bytes,
@@ -135,6 +205,52 @@ impl Metrics {
             Unit::Bytes,
             self.bytes.clone(),
         );
+        registry.register(
+            "refused",
+            "Connections and streams refused by the guard, by reason",
+            self.refused.clone(),
+        );
+        registry.register("offences", "What nobody honest does, by kind", self.offences.clone());
+        registry.register("bans", "Bans of peers and addresses", self.bans.clone());
+        registry.register("banned", "Peers and addresses kept out now", self.banned.clone());
+        registry.register("pressure", "0 calm, 1 busy, 2 overloaded", self.pressure.clone());
+        registry.register("shed", "Connections closed to make room", self.shed.clone());
+        registry.register(
+            "retries",
+            "Bulk connections asked to show that their address is their own",
+            self.retries.clone(),
+        );
+        registry.register("throttled", "Waits of peers that owed for what they sent", self.throttled.clone());
+    }
+
+    pub(crate) fn refused(&self, reason: Refused) {
+        self.refused.get_or_create(&RefusedLabels { reason }).inc();
+    }
+
+    pub(crate) fn offended(&self, kind: Offence) {
+        self.offences.get_or_create(&OffenceLabels { kind }).inc();
+    }
+
+    pub(crate) fn banned(&self) {
+        self.bans.inc();
+    }
+
+    pub(crate) fn shed(&self) {
+        self.shed.inc();
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retries.inc();
+    }
+
+    pub(crate) fn throttled(&self) {
+        self.throttled.inc();
+    }
+
+    /// How hard pressed the process is, from 0, and how many are kept out.
+    pub(crate) fn load(&self, pressure: i64, banned: usize) {
+        self.pressure.set(pressure);
+        self.banned.set(i64::try_from(banned).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn connected(&self) {

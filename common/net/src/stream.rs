@@ -14,7 +14,7 @@ use cosmic_common::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{error::Error, metrics::Way};
+use crate::{error::Error, guard::Purse, metrics::Way};
 
 mod receiver;
 mod sender;
@@ -77,6 +77,12 @@ impl Stream {
         let ends = Arc::new(Ends { peer, protocol, way, _usage: usage });
         let (read, write) = tokio::io::split(Box::new(pipe) as Box<dyn Pipe>);
         Self { sender: Sender::new(Arc::clone(&ends), write), receiver: Receiver::new(ends, read) }
+    }
+
+    /// The same, of which every received byte is paid from `purse`.
+    pub(crate) fn paid_from(mut self, purse: Purse) -> Self {
+        self.receiver.pay_from(purse);
+        self
     }
 
     /// The authenticated peer at the other end.

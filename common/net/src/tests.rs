@@ -48,7 +48,7 @@ async fn connected(events: &mut Events) -> (PeerId, Direction) {
     }
 }
 
-async fn disconnected(events: &mut Events) -> PeerId {
+pub(crate) async fn disconnected(events: &mut Events) -> PeerId {
     loop {
         if let Event::Disconnected { peer, .. } = next(events).await {
             return peer;

@@ -5,9 +5,12 @@ use cosmic_common::{
     protocol::SPACE,
     record::Record as _,
 };
-use cosmic_custody::message::{
-    refusal::{Refusal, RefusalCode},
-    space::{SessionId, SpaceFrame},
+use cosmic_custody::{
+    Work,
+    message::{
+        refusal::{Refusal, RefusalCode},
+        space::{SessionId, SpaceFrame},
+    },
 };
 use cosmic_identity::signed::Signed;
 use cosmic_net::{Stream, within};
@@ -67,14 +70,18 @@ pub struct Opened {
 /// [`Error`] if the peer cannot be reached, refuses, or breaks the protocol.
 pub async fn open(node: &Node, space: SpaceId, peer: PeerId) -> Result<Opened, Error> {
     let mut stream = node.net.open(peer, SPACE, OPEN_PATIENCE).await?;
-    let SpaceFrame::Challenge { nonce } = receive(&mut stream).await? else {
+    let SpaceFrame::Challenge { nonce, work_bits } = receive(&mut stream).await? else {
         return Err(Error::Protocol("it should have sent a challenge"));
     };
     let client = node.context.device.peer();
+    let answer = match work_bits {
+        Some(bits) => Some(answer(Work { client, server: peer, nonce, bits }).await?),
+        None => None,
+    };
     let frame = node
         .write(move |core, connection| {
             core.with_space(connection, &space, |_core, space| {
-                prove(connection, space, &Streams { client, server: peer, nonce })
+                prove(connection, space, &Streams { client, server: peer, nonce }, answer)
             })
         })
         .await?;
@@ -97,7 +104,8 @@ pub async fn open(node: &Node, space: SpaceId, peer: PeerId) -> Result<Opened, E
 /// [`Error`] if the proof does not hold or the peer breaks the protocol; the peer is told why.
 pub async fn accept(node: &Node, mut stream: Stream) -> Result<(SpaceId, Opened), Error> {
     let nonce = cosmic_runtime::random::seed();
-    stream.send(&SpaceFrame::Challenge { nonce }.to_bytes()).await?;
+    // Devices know whom they share spaces with, and are asked for little.
+    stream.send(&SpaceFrame::Challenge { nonce, work_bits: None }.to_bytes()).await?;
     let SpaceFrame::Open { space, proof, .. } = receive(&mut stream).await? else {
         return Err(Error::Protocol("it should have opened a space"));
     };
@@ -138,6 +146,7 @@ fn prove(
     connection: &rusqlite::Connection,
     space: &Space,
     streams: &Streams,
+    answer: Option<u64>,
 ) -> Result<SpaceFrame, NodeError> {
     let ticket = space.ticket.as_ref().map(|text| text.parse::<Ticket>()).transpose()?;
     let key = ticket.map_or_else(|| space.writer.clone(), |ticket| ticket.signing_key());
@@ -161,7 +170,14 @@ fn prove(
             bytes <= CREDENTIALS_MAX_BYTES
         })
         .collect();
-    Ok(SpaceFrame::Open { space: space.id, proof: Signed::sign(proof, &key).to_bytes(), credentials })
+    Ok(SpaceFrame::Open { space: space.id, proof: Signed::sign(proof, &key).to_bytes(), credentials, answer })
+}
+
+/// Does the work of a busy gateway, on a thread where computing hinders nobody.
+async fn answer(work: Work) -> Result<u64, Error> {
+    tracing::debug!(gateway = %work.server.short(), bits = work.bits, "working for a busy gateway");
+    let found = tokio::task::spawn_blocking(move || work.answer()).await.ok().flatten();
+    found.ok_or(Error::Protocol("it wants more work than it may"))
 }
 
 async fn check(node: &Node, space: SpaceId, proof: Vec<u8>, streams: Streams) -> Result<(), Refusal> {

@@ -27,6 +27,7 @@ async fn one(node: Node, stream: Stream, shutdown: Shutdown) {
             return;
         }
     };
+    let _vouch = node.net.vouch(peer);
     match drive(&node, space, opened, false, &shutdown).await {
         Ok(End::Refused(_)) => {
             if let Err(error) = node.net.disconnect(peer).await {

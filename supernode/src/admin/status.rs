@@ -48,6 +48,7 @@ pub(super) async fn status(door: &Door) -> Value {
         },
         "recoding": door.care.classes(),
         "connections": context.net.connected().await.map(|peers| peers.len()).unwrap_or_default(),
+        "pressure": context.net.watch().pressure,
         "sessions": context.sessions.len(),
         "spaces": totals.spaces,
         "entries": totals.entries,

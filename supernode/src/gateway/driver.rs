@@ -20,7 +20,7 @@ use cosmic_custody::{
         space::SpaceFrame,
     },
 };
-use cosmic_net::{FRAME_MAX_BYTES, Stream};
+use cosmic_net::{FRAME_MAX_BYTES, Offence, Stream, Vouch};
 use cosmic_runtime::{clock::Monotonic, random, shutdown::Shutdown};
 use cosmic_space::{
     genesis::membership_channel,
@@ -104,6 +104,8 @@ pub(super) struct Driver {
     guard: SessionGuard,
     number: u64,
     stream: Stream,
+    /// The device has proven something, and is no stranger while it is served.
+    vouch: Vouch,
 }
 
 impl Driver {
@@ -111,11 +113,12 @@ impl Driver {
         let context = Arc::clone(spaces.context());
         let Opening { space, session, number } = opening;
         let guard = context.sessions.open(stream.peer(), session.clone());
-        Self { context, packs, space, session: Arc::new(session), guard, number, stream }
+        let vouch = context.net.vouch(stream.peer());
+        Self { context, packs, space, session: Arc::new(session), guard, number, stream, vouch }
     }
 
     pub(super) async fn run(self, stop: Shutdown) -> Result<(), Error> {
-        let Self { context, packs, space, session, guard, number, stream } = self;
+        let Self { context, packs, space, session, guard, number, stream, vouch: _vouch } = self;
         let peer = stream.peer();
         let Opened { heads, mut events, source } = space.open().await?;
         let (sender, mut receiver) = stream.split();
@@ -453,6 +456,7 @@ impl Live {
             }
             Report::Ended(End::Refused(refusal)) => {
                 self.context.metrics.refused_session(Why::Invalid);
+                self.context.net.offence(self.peer, Offence::Malformed);
                 let refusal = Refusal::new(RefusalCode::Malformed, refusal);
                 self.end.get_or_insert(Ending::Refusing(refusal));
             }
@@ -510,6 +514,7 @@ impl Live {
         // A device that is gone need not hear the end.
         drop(clock.timeout(GOODBYE, self.outbox.close()).await);
         if accused {
+            self.context.net.offence(self.peer, Offence::BadSignature);
             self.context.net.disconnect(self.peer).await?;
         }
         refusal.map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))

@@ -18,7 +18,7 @@ use cosmic_custody::{
     shards_wanted,
 };
 use cosmic_erasure::coded_anew;
-use cosmic_net::{Error as NetError, Incoming, Stream, within};
+use cosmic_net::{Cost, Error as NetError, Incoming, Offence, Stream, within};
 use cosmic_runtime::{
     shutdown::Shutdown,
     tasks::{Group, Tasks},
@@ -84,6 +84,7 @@ impl Server {
                 return stream.close().await;
             };
             let Ok(request) = ObjectRequest::from_bytes(&frame) else {
+                self.context.net.offence(stream.peer(), Offence::Malformed);
                 self.refuse(&mut stream, Refusal::new(RefusalCode::Malformed, "this is no object request"))
                     .await?;
                 return stream.close().await;
@@ -158,6 +159,7 @@ impl Server {
     /// The session of `peer` with this number, if it has one of `rights` now.
     fn session(&self, peer: PeerId, id: SessionId, rights: &[Right]) -> Result<Arc<Session>, Refusal> {
         let session = self.context.sessions.find(peer, id).ok_or_else(|| {
+            self.context.net.charge(peer, OBJECT, Cost::Stream);
             Refusal::new(RefusalCode::UnknownSession, "this session is not open here; open the space again")
         })?;
         if session.caveats.expires.is_some_and(|at| at <= self.context.clock.now()) {
@@ -193,6 +195,9 @@ impl Server {
                 stream.recv_bulk(&mut bytes, length.bytes()).await?;
                 let put = self.objects.put(session.space, object, bytes).await;
                 drop(turn);
+                if matches!(put, Err(Error::Hash { .. })) {
+                    self.context.net.offence(stream.peer(), Offence::WrongBytes);
+                }
                 match put {
                     Ok(whereabouts) => whereabouts,
                     Err(error) => return Ok(Err(error.refusal())),

@@ -21,7 +21,7 @@ use cosmic_custody::{
     },
 };
 use cosmic_log::entry::Entry;
-use cosmic_net::{Incoming, Stream};
+use cosmic_net::{Incoming, Offence, Stream};
 use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
 use cosmic_space::membership::Membership;
 use cosmic_store::Span;
@@ -69,7 +69,8 @@ pub async fn serve(spaces: Spaces, packs: Packs, mut incoming: Incoming, stop: S
             let (peer, context) = (stream.peer(), Arc::clone(spaces.context()));
             if let Some(Err(error)) = stop.unless(Server::new(spaces, packs, peer).serve(stream)).await {
                 debug!(peer = %peer.short(), "the stream of a supernode ended: {error}");
-                if error.is_a_lie() {
+                if let Some(offence) = error.offence() {
+                    context.net.offence(peer, offence);
                     context.metrics.refused_session(Why::Invalid);
                     // The network may have stopped meanwhile.
                     drop(context.net.disconnect(peer).await);
@@ -98,9 +99,13 @@ enum Ended {
 }
 
 impl Ended {
-    /// Whether no honest supernode would have done it: its connection is closed.
-    const fn is_a_lie(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::TooManyCalls | Self::InvalidEntry)
+    /// What no honest supernode would have done: its connection is closed.
+    const fn offence(&self) -> Option<Offence> {
+        match self {
+            Self::Malformed(_) | Self::TooManyCalls => Some(Offence::Malformed),
+            Self::InvalidEntry => Some(Offence::BadSignature),
+            Self::Net(_) | Self::NotInRing => None,
+        }
     }
 }
 

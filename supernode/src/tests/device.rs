@@ -13,7 +13,7 @@ use cosmic_common::{
     time::{HybridTime, Timestamp},
 };
 use cosmic_custody::{
-    Promise, Receipt,
+    Promise, Receipt, Work,
     message::{refusal::Refusal, space::SpaceFrame},
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
@@ -23,7 +23,7 @@ use cosmic_log::{
     kind::Kind,
     open::Open,
 };
-use cosmic_net::{FRAME_MAX_BYTES, Handle, MemoryNetwork, RefuseAll};
+use cosmic_net::{FRAME_MAX_BYTES, Handle, MemoryNetwork, RefuseAll, Stream};
 use cosmic_runtime::clock::{Clock, Monotonic};
 use cosmic_space::{
     genesis::{Genesis, Policy, membership_channel},
@@ -48,12 +48,20 @@ struct Log {
     head: Head,
 }
 
+/// What a device answers to a gateway that wants work.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer {
+    Honest,
+    Wrong,
+    None,
+}
+
 /// A device.
 pub(super) struct Device {
     pub(super) key: SecretKey,
     pub(super) space: SpaceId,
-    net: Handle,
-    writer: SecretKey,
+    pub(super) net: Handle,
+    pub(super) writer: SecretKey,
     delegation: Option<EntryId>,
     genesis: Option<Genesis>,
     logs: BTreeMap<LogId, Log>,
@@ -179,30 +187,48 @@ impl Device {
         peers
     }
 
-    /// Opens the space at a gateway.
-    pub(super) async fn connect(&mut self, gateway: &Handle) -> Result<Link, Refusal> {
+    /// Asks a gateway to open the space, with a proof by `signer` and this answer if work is wanted; what it says.
+    pub(super) async fn knock(
+        &self,
+        gateway: &Handle,
+        signer: &SecretKey,
+        answer: Answer,
+    ) -> (Stream, Option<SpaceFrame>) {
         let server = gateway.local_peer();
         self.net.add_addresses(server, &gateway.listening()).await.unwrap();
         let mut stream = self.net.open(server, protocol::SPACE, Duration::from_secs(5)).await.unwrap();
         let challenge = stream.recv(FRAME_MAX_BYTES).await.unwrap().unwrap();
-        let SpaceFrame::Challenge { nonce } = SpaceFrame::from_bytes(&challenge).unwrap() else {
+        let SpaceFrame::Challenge { nonce, work_bits } = SpaceFrame::from_bytes(&challenge).unwrap() else {
             panic!("a challenge comes first")
         };
+        let client = self.key.peer_id();
+        let work = work_bits.map(|bits| Work { client, server, nonce, bits });
+        let answer = work.and_then(|work| match answer {
+            Answer::Honest => work.answer(),
+            Answer::Wrong => (0..).find(|answer| !work.is_done_by(*answer)),
+            Answer::None => None,
+        });
         let proof = SessionProof {
             space: self.space,
             delegation: self.delegation,
             key: self.writer.writer_id(),
-            client: self.key.peer_id(),
+            client,
             server,
             nonce,
             protocol: protocol::SPACE.as_str().to_owned(),
             genesis: self.genesis.clone(),
         };
-        let proof = Signed::sign(proof, &self.writer).to_bytes();
-        let open = SpaceFrame::Open { space: self.space, proof, credentials: Vec::new() };
+        let proof = Signed::sign(proof, signer).to_bytes();
+        let open = SpaceFrame::Open { space: self.space, proof, credentials: Vec::new(), answer };
         stream.send(&open.to_bytes()).await.unwrap();
-        let answer = stream.recv(FRAME_MAX_BYTES).await.unwrap().unwrap();
-        let source = match SpaceFrame::from_bytes(&answer).unwrap() {
+        let said = stream.recv(FRAME_MAX_BYTES).await.unwrap();
+        (stream, said.map(|said| SpaceFrame::from_bytes(&said).unwrap()))
+    }
+
+    /// Opens the space at a gateway.
+    pub(super) async fn connect(&mut self, gateway: &Handle) -> Result<Link, Refusal> {
+        let (stream, said) = self.knock(gateway, &self.writer, Answer::Honest).await;
+        let source = match said.unwrap() {
             SpaceFrame::Opened { source, .. } => source,
             SpaceFrame::Refused(refusal) => return Err(refusal),
             other => panic!("unexpected {other:?}"),

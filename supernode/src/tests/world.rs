@@ -114,6 +114,7 @@ impl World {
         )));
         let (holders, latest) = watch::channel(Arc::new(holders_of(&ring.borrow())));
         let start = |(key, net): (SecretKey, cosmic_net::Handle)| {
+            net.set_ring((1..=count).map(|number| self::key(number).peer_id()).collect());
             let directory = tempfile::tempdir().unwrap();
             let (clock, health, registry) = (clock.clone(), Health::new(), Registry::new());
             let config = cosmic_store::Config { reserve_bytes: 0, ..cosmic_store::Config::default() };

@@ -45,6 +45,9 @@ pub enum SpaceFrame {
         /// Fresh random bytes.
         #[cbor(n(0), with = "minicbor::bytes")]
         nonce: [u8; 32],
+        /// The acceptor is busy, and the opener a stranger to it: leading zero bits of the [`Work`](crate::work::Work) to bring.
+        #[n(1)]
+        work_bits: Option<u8>,
     },
     /// Opener → acceptor: the right to this space.
     #[n(1)]
@@ -60,6 +63,9 @@ pub enum SpaceFrame {
         /// seen the space. They are stored like any other entry.
         #[cbor(n(2), with = "bounded::blobs")]
         credentials: Vec<Vec<u8>>,
+        /// The answer, if work was asked for.
+        #[n(3)]
+        answer: Option<u64>,
     },
     /// Acceptor → opener: the session is open; sync messages may flow.
     #[n(2)]

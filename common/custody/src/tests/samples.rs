@@ -119,8 +119,20 @@ pub(super) fn tails() -> Vec<Tail> {
 
 pub(super) fn space_frames() -> Vec<SpaceFrame> {
     vec![
-        SpaceFrame::Challenge { nonce: [10; 32] },
-        SpaceFrame::Open { space: SPACE, proof: vec![1, 2, 3], credentials: vec![vec![4, 5], vec![6]] },
+        SpaceFrame::Challenge { nonce: [10; 32], work_bits: None },
+        SpaceFrame::Challenge { nonce: [10; 32], work_bits: Some(17) },
+        SpaceFrame::Open {
+            space: SPACE,
+            proof: vec![1, 2, 3],
+            credentials: vec![vec![4, 5], vec![6]],
+            answer: None,
+        },
+        SpaceFrame::Open {
+            space: SPACE,
+            proof: vec![1, 2, 3],
+            credentials: Vec::new(),
+            answer: Some(131_072),
+        },
         SpaceFrame::Opened { session: SESSION, incarnation: LIFE, source: peer(1) },
         SpaceFrame::Sync(vec![1, 2, 3]),
         SpaceFrame::Receipts(vec![vec![1], vec![2, 3]]),

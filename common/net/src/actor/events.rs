@@ -111,7 +111,9 @@ impl Actor {
                 self.queries.on_event(directory, event);
             }
             BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_) => {}
-            BehaviourEvent::Limits(never) | BehaviourEvent::Streams(never) => match never {},
+            BehaviourEvent::Gate(never) | BehaviourEvent::Limits(never) | BehaviourEvent::Streams(never) => {
+                match never {}
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     error::Error,
     event::Direction,
+    guard::Offence,
     incoming::Inlets,
     metrics::Metrics,
     stream::{Stream, Usage},
@@ -119,6 +120,7 @@ impl Link {
                 },
                 Some(accepted) = openings.next() => if let Err(Fault::Broken) = accepted {
                     tracing::debug!(peer = %self.peer.short(), "a bulk connection is closed: broken protocol");
+                    inlets.guard().offence(self.peer, Offence::Malformed);
                     return self.connection.close(BROKEN, b"no such opening");
                 },
                 () = &mut leash => return self.close(),

@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     error::Error,
     event::Direction,
+    guard::{Origin, Phase, Visit},
     incoming::{Incoming, Inlets},
     stream::Stream,
 };
@@ -82,15 +83,28 @@ impl Service {
     }
 
     fn on_incoming(&self, incoming: quinn::Incoming) {
-        let wary = self.handshakes.available_permits() < self.wary_below;
+        let guard = self.inlets.guard();
+        let origin = Origin::of(incoming.remote_address().ip());
+        if guard.is_banned(origin) {
+            // An answer would be wasted on it, or hit whoever's address it uses.
+            return incoming.ignore();
+        }
+        let wary = self.handshakes.available_permits() < self.wary_below || guard.is_pressed();
         if wary && incoming.may_retry() {
+            self.shared.metrics.retried();
             if incoming.retry().is_err() {
                 tracing::trace!("a bulk connection was validated before");
             }
             return;
         }
+        // Only an address that was validated is known to be the sender's, and counts.
+        let validated = incoming.remote_address_validated();
+        let Ok(visit) = validated.then(|| guard.admit(origin, Phase::Pending)).transpose() else {
+            return incoming.refuse();
+        };
         match Arc::clone(&self.handshakes).try_acquire_owned() {
             Ok(permit) => {
+                let permit = (permit, visit);
                 let (shared, inlets, idle) = (Arc::clone(&self.shared), self.inlets.clone(), self.idle);
                 self.chores.push(Box::pin(async move {
                     let Some(link) = welcome(incoming, permit).await else { return };
@@ -126,7 +140,7 @@ impl Service {
 }
 
 /// The handshake of somebody who dialed.
-async fn welcome(incoming: quinn::Incoming, _permit: OwnedSemaphorePermit) -> Option<Link> {
+async fn welcome(incoming: quinn::Incoming, _permit: (OwnedSemaphorePermit, Option<Visit>)) -> Option<Link> {
     let from = incoming.remote_address();
     let refused = |cause: &dyn std::fmt::Display| tracing::debug!(%from, %cause, "refused a bulk connection");
     let connecting = incoming.accept().map_err(|cause| refused(&cause)).ok()?;

@@ -118,7 +118,7 @@ fn a_refusal_does_not_stand_when_another_transport_connects() {
     peers.dialing(FAR, id(1));
     assert!(peers.refused(&FAR));
     assert_eq!(peers.established(FAR, connection(1, quic())).waiters, [1]);
-    assert_eq!(peers.refusal_stands(&FAR), []);
+    assert_eq!(peers.refusal_stands(&FAR), [0_u32; 0]);
     assert_eq!(peers.want(FAR, 2), Want::Connected(2, id(1)));
     peers.closed(&FAR, id(1));
     assert!(matches!(peers.want(FAR, 3), Want::Dial(_)));

@@ -7,7 +7,7 @@ use cosmic_common::{id::PeerId, limit::BULK_FRAME_BYTES};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 
 use super::{BULK_WINDOW_BYTES, Ends, FRAME_MAX_BYTES, PATIENCE, PREFIX_BYTES, Pipe, READ_MIN_BYTES, rest};
-use crate::error::Error;
+use crate::{error::Error, guard::Purse};
 
 /// What a busy stream reads at once: one frame of Noise or four of yamux.
 const READ_MAX_BYTES: usize = BULK_FRAME_BYTES;
@@ -20,12 +20,19 @@ pub struct Receiver {
     window: usize,
     patience: Duration,
     interrupted: bool,
+    /// Of a stream that the peer opened.
+    purse: Option<Box<Purse>>,
 }
 
 impl Receiver {
     pub(super) fn new(ends: Arc<Ends>, pipe: ReadHalf<Box<dyn Pipe>>) -> Self {
         let buffer = BytesMut::new();
-        Self { ends, pipe, buffer, window: READ_MIN_BYTES, patience: PATIENCE, interrupted: false }
+        let (window, patience, interrupted) = (READ_MIN_BYTES, PATIENCE, false);
+        Self { ends, pipe, buffer, window, patience, interrupted, purse: None }
+    }
+
+    pub(super) fn pay_from(&mut self, purse: Purse) {
+        self.purse = Some(Box::new(purse));
     }
 
     /// The authenticated peer at the other end.
@@ -75,12 +82,13 @@ impl Receiver {
             into.resize(start + window, 0);
             let mut rest = into.get_mut(start..).unwrap_or_default();
             while !rest.is_empty() {
+                self.may_receive().await;
                 let read = tokio::time::timeout(self.patience, self.pipe.read(rest)).await;
                 let count = self.ends.progress(self.patience, read)?;
                 if count == 0 {
                     return Err(Error::Truncated { peer: self.ends.peer });
                 }
-                self.ends.way.received(count);
+                self.received(count);
                 rest = rest.get_mut(count..).unwrap_or_default();
             }
             left -= window;
@@ -99,6 +107,9 @@ impl Receiver {
         let length = u32::from_be_bytes(*prefix);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > limit {
+            if let Some(purse) = &self.purse {
+                purse.oversized();
+            }
             return Err(Error::FrameTooLong { length, limit });
         }
         let Some(frame) = self.buffer.get(PREFIX_BYTES..PREFIX_BYTES + length) else {
@@ -109,11 +120,26 @@ impl Receiver {
         Ok(Some(frame))
     }
 
+    /// Waits while the peer owes for what it sent.
+    async fn may_receive(&mut self) {
+        if let Some(purse) = &mut self.purse {
+            purse.ready().await;
+        }
+    }
+
+    fn received(&mut self, count: usize) {
+        self.ends.way.received(count);
+        if let Some(purse) = &mut self.purse {
+            purse.received(count);
+        }
+    }
+
     /// Reads once into the buffer; the window grows while the peer fills it and shrinks when it rests.
     async fn fill(&mut self, hurried: bool) -> Result<usize, Error> {
         if self.buffer.is_empty() {
             rest(&mut self.buffer);
         }
+        self.may_receive().await;
         self.buffer.reserve(self.window);
         let mut into = (&mut self.buffer).limit(self.window);
         let read = self.pipe.read_buf(&mut into);
@@ -123,7 +149,7 @@ impl Receiver {
         } else {
             read.await.map_err(|source| Error::lost(self.ends.peer, source))?
         };
-        self.ends.way.received(count);
+        self.received(count);
         self.window = if count == self.window { self.window * 2 } else { self.window / 2 }
             .clamp(READ_MIN_BYTES, READ_MAX_BYTES);
         Ok(count)
