@@ -11,6 +11,7 @@ use crate::{
     process::{self, Process},
 };
 
+mod abuse;
 mod erasure;
 mod files;
 mod garage;
@@ -30,6 +31,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// Which benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Name {
+    /// A device that writes while hostile clients attack its supernode
+    Abuse,
     /// The coder alone, in this process
     Erasure,
     /// A file through a node to six supernodes and back
@@ -55,7 +58,7 @@ pub struct Options {
     pub shards: u64,
     /// Documents of `sync`.
     pub documents: usize,
-    /// Samples of `latency`.
+    /// Samples of `latency` and `abuse`.
     pub samples: usize,
 }
 
@@ -126,6 +129,7 @@ pub async fn run(name: Name, options: &Options) -> Result<Value, Error> {
         .map_err(|source| Error::Io("a temporary directory", source))?;
     let place = directory.path();
     let (word, report) = match name {
+        Name::Abuse => ("abuse", abuse::run(place, options.samples).await?),
         Name::Erasure => ("erasure", erasure::run()?),
         Name::Files => ("files", files::run(place, options.mib).await?),
         Name::Sync => ("sync", sync::run(place, options.documents).await?),

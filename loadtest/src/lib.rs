@@ -4,6 +4,7 @@ pub mod api;
 pub mod bench;
 pub mod canary;
 pub mod demo;
+pub mod hostile;
 pub mod network;
 pub mod process;
 pub mod up;

@@ -61,7 +61,7 @@ enum Command {
         /// Documents of `sync`
         #[arg(long, default_value_t = 10_000)]
         documents: usize,
-        /// Samples of `latency`
+        /// Samples of `latency` and `abuse`
         #[arg(long, default_value_t = 200)]
         samples: usize,
     },

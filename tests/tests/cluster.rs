@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod cluster {
+    mod abuse;
     mod audits;
     mod backup;
     mod clock;
