@@ -41,11 +41,11 @@ pub const STRICT: &str = "[guard.nearby]\nconnections_per_address = 32\nconnecti
 /// How long a hostile client waits for anything.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often each of them does something: the attack is to cost the supernode its cores, and not this machine.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(100);
 /// What garbage is made of.
 const GARBAGE_BYTES: usize = 512;
-/// Failures after which a client takes another key.
-const FAILURES_MAX: u32 = 3;
+/// Failures after which a client takes another key: a key costs it more than a refusal costs the supernode.
+const FAILURES_MAX: u32 = 10;
 
 /// Whom to attack.
 #[derive(Debug, Clone)]

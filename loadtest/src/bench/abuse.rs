@@ -56,6 +56,7 @@ pub(super) async fn run(directory: &Path, samples: usize) -> Result<Report, Erro
         report.figure(&format!("{when}_p50_ms"), percentile(samples, 0.5));
         report.figure(&format!("{when}_p99_ms"), percentile(samples, 0.99));
         report.figure(&format!("{when}_cpu_percent"), took.cpu_seconds / took.seconds * 100.0);
+        report.figure(&format!("{when}_client_cpu_percent"), took.client_cpu_seconds / took.seconds * 100.0);
     }
     report.figure("p99_ratio", percentile(&attacked, 0.99) / percentile(&quiet, 0.99).max(1e-9));
     report.bytes("supernode_rss_bytes_before", before);
