@@ -2,7 +2,7 @@
 SHELL := bash
 CARGO := . tools/cargo-env && cargo
 RULES := -p cosmic-common -p cosmic-identity -p cosmic-log -p cosmic-space -p cosmic-seal -p cosmic-sync \
-         -p cosmic-erasure -p cosmic-ring -p cosmic-custody
+         -p cosmic-erasure -p cosmic-ring -p cosmic-custody -p cosmic-summary
 NAME ?= erasure
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -46,7 +46,7 @@ bench: build ## one benchmark as JSON: make bench NAME=files
 	$(BIN)/cosmic-loadtest bench $(NAME) --json
 
 simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000, or 5000@100000
-	export COSMIC_SEEDS=$${SEEDS:-2000}; $(CARGO) test --locked -p cosmic-sync -p cosmic-custody sim::
+	export COSMIC_SEEDS=$${SEEDS:-2000}; $(CARGO) test --locked -p cosmic-sync -p cosmic-custody -p cosmic-summary sim::
 
 fuzz: ## hostile bytes for every decoder, each room for a while: make fuzz FUZZ_SECONDS=60
 	@tools/fuzz $${FUZZ_SECONDS:-60}

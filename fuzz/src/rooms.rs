@@ -7,4 +7,5 @@ pub mod log;
 pub mod ring;
 pub mod seal;
 pub mod space;
+pub mod summary;
 pub mod sync;

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("erasure", &["common"]),
     ("ring", &["common", "identity"]),
     ("custody", &["common", "identity", "erasure", "ring"]),
+    ("summary", &["common", "identity", "ring"]),
     ("runtime", &["common"]),
     ("cli", &["runtime"]),
     ("net", &["common", "identity", "runtime"]),
@@ -49,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "erasure",
             "ring",
             "custody",
+            "summary",
             "runtime",
             "cli",
             "net",
@@ -77,7 +79,8 @@ const OWNERS: &[(&str, &str)] = &[
 
 /// What a rule may never name: it would bring a clock, a disk, a socket or randomness (I2).
 const NOT_IN_RULES: &[&str] = &["tokio", "getrandom", "axum", "libp2p", "rocksdb", "rusqlite", "reqwest"];
-const RULES: &[&str] = &["common", "identity", "log", "space", "seal", "sync", "erasure", "ring", "custody"];
+const RULES: &[&str] =
+    &["common", "identity", "log", "space", "seal", "sync", "erasure", "ring", "custody", "summary"];
 
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
 fn metadata() -> Metadata {
