@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     care::Care, cold::Cold, context::Context, home::Home, packs::Packs, quota::Quotas, retire::Leaving,
-    scrub::Scrub,
+    scrub::Scrub, summary::Summaries,
 };
 
 mod backup;
@@ -31,6 +31,7 @@ mod deletions;
 mod dump;
 mod leaving;
 mod member;
+mod network;
 mod page;
 mod plan;
 mod scrubbing;
@@ -61,6 +62,8 @@ pub struct Door {
     pub scrub: Scrub,
     /// Where the bytes of old shards lie.
     pub cold: Cold,
+    /// What the network says of itself.
+    pub summaries: Summaries,
 }
 
 impl std::fmt::Debug for Door {
@@ -85,6 +88,7 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/bans", get(bans::show))
         .route("/api/v1/bans/lift", post(bans::lift))
         .route("/api/v1/ring", get(ring))
+        .route("/api/v1/network", get(network::show))
         .route("/api/v1/care/audit", get(care::audits))
         .route("/api/v1/packs", get(packs))
         .route("/api/v1/care/deletion", get(deletions::show))

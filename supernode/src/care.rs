@@ -11,6 +11,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use cosmic_common::{
@@ -193,6 +194,11 @@ impl Care {
     #[must_use]
     pub fn audits(&self) -> &Audits {
         &self.0.audits
+    }
+
+    /// How often everybody is asked whether it is there.
+    pub(crate) fn ping_every(&self) -> Duration {
+        self.0.config.ping_every()
     }
 
     fn now(&self) -> Timestamp {

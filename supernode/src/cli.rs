@@ -20,6 +20,7 @@ mod bans;
 mod cold;
 mod deletion;
 mod leaving;
+mod network;
 mod operator;
 mod packs;
 mod repair;
@@ -48,7 +49,11 @@ enum Command {
     /// Run the supernode until it is told to stop
     Run(Flags),
     /// What the supernode is, does and keeps
-    Status,
+    Status {
+        /// The whole network instead: the world, its regions and their zones, as they say themselves
+        #[arg(long)]
+        network: bool,
+    },
     /// The ring: all supernodes of the network
     #[command(subcommand)]
     Ring(ring::Command),
@@ -200,7 +205,8 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
             output.pair("peer", &home.key().peer_id())?;
         }
         Command::Run(flags) => run(&flags, &data_dir)?,
-        Command::Status => output.fields(&running()?.status()?)?,
+        Command::Status { network: false } => output.fields(&running()?.status()?)?,
+        Command::Status { network: true } => network::show(&running()?, output)?,
         Command::Ring(command) => ring::carry_out(command, &data_dir, output)?,
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
         Command::Quota(command) => quota(command, &running()?, output)?,

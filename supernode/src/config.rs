@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{care, cold, context::Limits, deletion, moves, objects, packs, quota, scrub};
+use crate::{care, cold, context::Limits, deletion, moves, objects, packs, quota, scrub, summary};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -62,6 +62,8 @@ pub struct Config {
     pub scrub: scrub::Config,
     /// Where the bytes of old shards lie.
     pub cold: cold::Config,
+    /// What the network says of itself.
+    pub summary: summary::Config,
     /// Sessions of devices.
     pub sessions: Sessions,
     /// The disk.
@@ -106,6 +108,7 @@ impl Default for Config {
             quota: quota::Config::default(),
             scrub: scrub::Config::default(),
             cold: cold::Config::default(),
+            summary: summary::Config::default(),
             sessions: Sessions::default(),
             store: cosmic_store::Config::default(),
         }
@@ -124,6 +127,7 @@ impl Settings for Config {
         mistakes.within("moves", |mistakes| self.moves.check(mistakes));
         mistakes.within("scrub", |mistakes| self.scrub.check(mistakes));
         mistakes.within("cold", |mistakes| self.cold.check(mistakes));
+        mistakes.within("summary", |mistakes| self.summary.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
         if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {
             mistakes.refuse(

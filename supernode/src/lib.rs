@@ -30,6 +30,7 @@ pub mod shards;
 pub mod source;
 pub mod spaces;
 pub mod start;
+pub mod summary;
 pub mod tables;
 
 /// The version of this build, with the commit it was made from.

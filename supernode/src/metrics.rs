@@ -1,7 +1,13 @@
 //! What a supernode counts about entries and sessions.
 
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
 use cosmic_custody::message::refusal::RefusalCode;
 use cosmic_runtime::metrics::Registry;
+use cosmic_summary::LatencySketch;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -46,6 +52,24 @@ pub struct Metrics {
     pub(crate) kept_elsewhere: Counter,
     pub(crate) roots_equal: Counter,
     pub(crate) roots_differing: Counter,
+    /// How long entries of devices took from their arrival until they were durable, since somebody took it.
+    pub(crate) waits: Waits,
+}
+
+/// Times that are gathered for the next summary.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Waits(Arc<Mutex<LatencySketch>>);
+
+impl Waits {
+    /// Somebody waited so long.
+    pub(crate) fn add(&self, took: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(took);
+    }
+
+    /// All since the last time.
+    pub(crate) fn take(&self) -> LatencySketch {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Metrics {

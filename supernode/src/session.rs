@@ -1,7 +1,7 @@
 //! Sessions of devices: what each may do, by the number that stands for it on other streams.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -69,6 +69,17 @@ impl Sessions {
     #[must_use]
     pub fn door(&self) -> watch::Receiver<Door> {
         self.door.subscribe()
+    }
+
+    /// The devices that have any open.
+    #[must_use]
+    pub fn devices(&self) -> BTreeSet<PeerId> {
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .map(|(peer, _session)| *peer)
+            .collect()
     }
 
     /// How many are open.

@@ -48,13 +48,14 @@ use crate::{
     session::Sessions,
     shards::{self, Shards},
     spaces::Spaces,
+    summary::{self, SUMMARY, Summaries},
     tables,
 };
 
 /// How long everything may take to end before it is dropped.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// What others may open streams of.
-const PROTOCOLS: [Protocol; 5] = [SPACE, REPLICA, OBJECT, SHARD, CARE];
+const PROTOCOLS: [Protocol; 6] = [SPACE, REPLICA, OBJECT, SHARD, CARE, SUMMARY];
 
 /// Why a supernode cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +117,8 @@ pub struct Services {
     pub leaving: Leaving,
     /// The bytes of old shards.
     pub cold: Cold,
+    /// What the network says of itself.
+    pub summaries: Summaries,
 }
 
 impl Services {
@@ -170,7 +173,22 @@ impl Services {
         let moves = Moves::start(keeping, care.clone(), packs.clone(), &config.moves, moves_metrics, tasks);
         let retire_metrics = retire::Metrics::register(registry);
         let leaving = Leaving::start(context, quotas.clone(), moves.clone(), retire_metrics);
-        Ok(Self { quotas, shards, objects, spaces, care, packs, moves, leaving, cold })
+        let of = (care.clone(), leaving.clone());
+        let summary_metrics = summary::Metrics::register(registry);
+        let summaries = Summaries::start(context, of, &config.summary, summary_metrics)?;
+        Ok(Self { quotas, shards, objects, spaces, care, packs, moves, leaving, cold, summaries })
+    }
+
+    /// The door through which they are seen and told what to do.
+    fn door(
+        self,
+        context: Arc<Context>,
+        membership: membership::Handle,
+        home: Arc<Home>,
+        scrub: Scrub,
+    ) -> Door {
+        let Self { quotas, care, packs, leaving, cold, summaries, .. } = self;
+        Door { context, quotas, care, packs, leaving, membership, home, scrub, cold, summaries }
     }
 }
 
@@ -229,9 +247,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     });
     let services = Services::start(&context, holders, &config, &registry)?;
     let scrub = start_scrub(&context, &services, &config, &registry)?;
-    let Services { quotas, care, packs, leaving, cold, .. } = services;
-    let door =
-        Door { context, quotas, care, packs, leaving, membership, home: Arc::clone(&home), scrub, cold };
+    let door = services.door(context, membership, Arc::clone(&home), scrub);
     let admin = Admin::new(&config.admin, health.clone(), registry);
     http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
     health.set_ready(true);

@@ -18,4 +18,5 @@ mod packs;
 mod recode;
 mod regions;
 mod scrub;
+mod summaries;
 mod world;

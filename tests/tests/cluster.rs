@@ -34,6 +34,7 @@ mod cluster {
     mod scrub;
     mod shelf;
     mod stops;
+    mod summaries;
     mod tampering;
     mod watching;
 }

@@ -20,7 +20,7 @@ mod run;
 
 pub use client::{Answer, Client, segment};
 pub use error::Error;
-pub use output::{Output, cell};
+pub use output::{Output, cell, table};
 pub use run::Flags;
 
 /// A house, as its command line speaks of it.

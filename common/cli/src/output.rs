@@ -109,7 +109,9 @@ fn lines(value: &Value, prefix: &str) -> String {
     fields.map(line).collect()
 }
 
-fn table(list: &Value, columns: &[&str]) -> String {
+/// A list as lines with these columns.
+#[must_use]
+pub fn table(list: &Value, columns: &[&str]) -> String {
     let titles = columns.iter().map(|column| column.replace('_', " ").to_uppercase()).collect();
     let mut rows: Vec<Vec<String>> = vec![titles];
     for item in list.as_array().into_iter().flatten() {

@@ -34,6 +34,7 @@ pub use error::{Error, Unreadable, Until};
 pub use key::{Key, PrefixOf, Span};
 pub use open::Setup;
 pub use scan::Scan;
+pub use space::Space;
 pub use store::Store;
 pub use table::{Schema, Table};
 pub use verify::{Verified, verify};

@@ -8,10 +8,12 @@ const RESERVE_FRACTION: u64 = 20;
 const COPIES: u64 = 2;
 
 /// Room on a file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Space {
-    pub(crate) free_bytes: u64,
-    pub(crate) total_bytes: u64,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes a user without privileges may still write.
+    pub free_bytes: u64,
+    /// Bytes there are.
+    pub total_bytes: u64,
 }
 
 impl Space {

@@ -1,7 +1,7 @@
 //! The handle of a store: commit batches, read tables.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -89,6 +89,14 @@ impl Store {
             queue_bytes: Arc::new(Semaphore::new(QUEUE_MAX_BYTES as usize)),
             writer: Mutex::new(Some(writer)),
         })))
+    }
+
+    /// The room on the disk of this store.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn room(&self) -> io::Result<Space> {
+        Space::of(&self.0.path)
     }
 
     /// An empty batch for this store.

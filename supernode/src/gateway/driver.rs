@@ -93,6 +93,8 @@ struct Batch {
     logs: BTreeSet<LogId>,
     /// Logs this device may not bring.
     asides: BTreeMap<LogId, Aside>,
+    /// When it came.
+    came: Monotonic,
 }
 
 /// One session.
@@ -317,7 +319,8 @@ impl Live {
             return;
         }
         self.brought.extend(logs.iter().copied());
-        self.arrived.push_back((Batch { ticket, logs, asides }, entries));
+        let came = self.context.clock.monotonic();
+        self.arrived.push_back((Batch { ticket, logs, asides, came }, entries));
         self.submit();
     }
 
@@ -383,7 +386,8 @@ impl Live {
         }
     }
 
-    fn stored(&mut self, Batch { ticket, logs, mut asides }: Batch, appended: Appended) {
+    fn stored(&mut self, Batch { ticket, logs, mut asides, came }: Batch, appended: Appended) {
+        self.context.metrics.waits.add(self.context.clock.monotonic().since(came));
         self.receipts(&appended.receipts);
         if let Some(refusal) = appended.invalid {
             self.input(Input::StoreFailed(ticket, StoreFailure::Refused));

@@ -34,6 +34,7 @@ use crate::{
     session::Sessions,
     spaces::Spaces,
     start::{Services, holders_of},
+    summary::SUMMARY,
     tables,
 };
 
@@ -102,7 +103,8 @@ impl World {
         let network = MemoryNetwork::new();
         let joined: Vec<_> = (1..=count)
             .map(|n| {
-                let protocols = [protocol::SPACE, protocol::REPLICA, protocol::OBJECT, protocol::SHARD, CARE];
+                let protocols =
+                    [protocol::SPACE, protocol::REPLICA, protocol::OBJECT, protocol::SHARD, CARE, SUMMARY];
                 (key(n), network.join(key(n).peer_id(), &protocols, Arc::new(RefuseAll)))
             })
             .collect();
