@@ -157,7 +157,10 @@ fn union(reporters: &[Reporter<'_>], band: &Band, today: u64) -> (Option<DeviceS
     if !union.fits() {
         return (None, 1.0);
     }
-    let twice = if counted > 0.0 { (1.0 - union.estimate() / counted).max(0.0) } else { 0.0 };
+    if counted <= 0.0 {
+        return (Some(union), 1.0);
+    }
+    let twice = (1.0 - union.estimate() / counted).max(0.0);
     // Of those who are in two places, both are in the union only as far as it knows of all.
     let known = (counted / all).clamp(KNOWN_MIN, 1.0);
     (Some(union), 1.0 - (twice / known).min(1.0 - KNOWN_MIN))
