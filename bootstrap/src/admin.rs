@@ -80,6 +80,7 @@ async fn status(door: &Door) -> Value {
         "configuration": config.map(|config| config.version),
         "admission": config.map(|config| admission_name(config.admission)),
         "operators": config.map(|config| config.operators.len()),
+        "trusted_operators": ring.as_ref().map(|ring| ring.members.trusted().places.len()),
         "addresses": door.net.listening(),
         "ring": described.unwrap_or_else(|| json!({ "members": 0 })),
         "connections": door.net.connected().await.map(|peers| peers.len()).unwrap_or_default(),
@@ -148,6 +149,7 @@ pub const fn admission_name(admission: Admission) -> &'static str {
     match admission {
         Admission::Open => "open",
         Admission::AllowList => "allow-list",
+        Admission::Vouched => "vouched",
     }
 }
 

@@ -11,6 +11,10 @@ pub enum Change {
     Admit(Vec<OperatorId>),
     /// Member records of these operators do not count any more.
     Remove(Vec<OperatorId>),
+    /// These operators never count from now on, whoever vouches for them.
+    Ban(Vec<OperatorId>),
+    /// These operators are not banned any more.
+    Pardon(Vec<OperatorId>),
     /// A bootstrap node is here, or elsewhere than before.
     Reside(Door),
     /// The rest: whose records count, and the whole list of bootstrap nodes, as far as given; signed anew in any case.
@@ -36,8 +40,13 @@ pub enum Error {
         expected: cosmic_common::id::NetworkId,
     },
     /// There was no such operator.
-    #[error("operator {0} was not admitted; see who is with: cosmic-bootstrap network show")]
+    #[error(
+        "operator {0} was not admitted; see who is with: cosmic-bootstrap network show. Whoever counts by vouches is put out with: cosmic-bootstrap network ban"
+    )]
     NoOperator(OperatorId),
+    /// There was no ban.
+    #[error("operator {0} is not banned; see who is: cosmic-bootstrap network show")]
+    NoBan(OperatorId),
     /// It would be no valid configuration.
     #[error(transparent)]
     Bounds(#[from] RingError),
@@ -75,6 +84,14 @@ impl Change {
                 for operator in operators {
                     if !config.operators.remove(&operator) {
                         return Err(Error::NoOperator(operator));
+                    }
+                }
+            }
+            Self::Ban(operators) => config.banned.extend(operators),
+            Self::Pardon(operators) => {
+                for operator in operators {
+                    if !config.banned.remove(&operator) {
+                        return Err(Error::NoBan(operator));
                     }
                 }
             }

@@ -70,19 +70,9 @@ impl Network {
         (supernodes, started, zones): (usize, usize, usize),
     ) -> Result<Self, Error> {
         let mut network = Self::nothing_yet(directory, regions);
-        let bootstrap = network.path("bootstrap");
-        command_json(BOOTSTRAP, &["network", "create", "--data-dir", &bootstrap, "--json"]).await?;
-        let mut operators = Vec::new();
-        for number in 0..supernodes {
-            let key = network.operator_key(number).to_string_lossy().into_owned();
-            let made = command_json(SUPERNODE, &["operator", "create", "--key", &key, "--json"]).await?;
-            operators.push(made.get("operator").and_then(Value::as_str).unwrap_or_default().to_owned());
-        }
-        let mut admit = vec!["network", "admit", "--data-dir", &bootstrap];
-        admit.extend(operators.iter().map(String::as_str));
-        command(BOOTSTRAP, &admit, None).await?;
+        let operators = network.create("allow-list", supernodes).await?;
+        network.admit(&operators).await?;
         network.open_door().await?;
-        network.supernodes.resize_with(supernodes, || None);
         for number in 0..started {
             network.sign_supernode(number, number, number % zones.max(1)).await?;
         }
@@ -91,6 +81,51 @@ impl Network {
         }
         network.wait_for_ring(started).await?;
         Ok(network)
+    }
+
+    /// A vouched network: the operator of the first supernode is its root and vouches for those of the others that are `started`.
+    ///
+    /// # Errors
+    /// [`Error`] if a command fails or a process does not get ready.
+    pub async fn start_vouched(directory: &Path, supernodes: usize, started: usize) -> Result<Self, Error> {
+        let mut network = Self::nothing_yet(directory, &[]);
+        let operators = network.create("vouched", supernodes).await?;
+        let (root, others) = operators.split_at(1);
+        network.admit(root).await?;
+        network.open_door().await?;
+        network.join_supernode(0, 0).await?;
+        let (first, key) = (network.path("supernode-0"), network.operator_key(0));
+        let key = key.to_string_lossy();
+        let mut vouch = vec!["operator", "vouch", "--data-dir", &first, "--key", &key];
+        vouch.extend(others.iter().take(started.saturating_sub(1)).map(String::as_str));
+        command(SUPERNODE, &vouch, None).await?;
+        for number in 1..started {
+            network.join_supernode(number, number).await?;
+        }
+        network.wait_for_ring(started).await?;
+        Ok(network)
+    }
+
+    /// Makes the network and keys of operators for `supernodes` supernodes; the operators.
+    async fn create(&mut self, admission: &str, supernodes: usize) -> Result<Vec<String>, Error> {
+        let bootstrap = self.path("bootstrap");
+        let create = ["network", "create", "--admission", admission, "--data-dir", &bootstrap];
+        command(BOOTSTRAP, &create, None).await?;
+        let mut operators = Vec::new();
+        for number in 0..supernodes {
+            let key = self.operator_key(number).to_string_lossy().into_owned();
+            let made = command_json(SUPERNODE, &["operator", "create", "--key", &key, "--json"]).await?;
+            operators.push(made.get("operator").and_then(Value::as_str).unwrap_or_default().to_owned());
+        }
+        self.supernodes.resize_with(supernodes, || None);
+        Ok(operators)
+    }
+
+    async fn admit(&self, operators: &[String]) -> Result<(), Error> {
+        let bootstrap = self.path("bootstrap");
+        let mut admit = vec!["network", "admit", "--data-dir", &bootstrap];
+        admit.extend(operators.iter().map(String::as_str));
+        command(BOOTSTRAP, &admit, None).await.map(drop)
     }
 
     /// Starts a bootstrap node and the supernodes whose data directories lie below `directory` already.

@@ -32,6 +32,7 @@ mod dump;
 mod leaving;
 mod member;
 mod network;
+mod operators;
 mod page;
 mod plan;
 mod scrubbing;
@@ -108,6 +109,9 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/cold/{act}", post(cooling::act))
         .route("/api/v1/member", get(member::show).put(member::set))
         .route("/api/v1/member/{peer}", get(member::record))
+        .route("/api/v1/operators", get(operators::show))
+        .route("/api/v1/vouches", put(operators::set))
+        .route("/api/v1/vouches/{operator}", get(operators::record))
         .with_state(door.clone());
     let page = Router::new().route("/", get(show_page)).with_state(door);
     guard_hosts(admin.router().merge(page).merge(token.guard(api)), host_names)

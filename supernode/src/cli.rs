@@ -168,6 +168,8 @@ enum Error {
     TooFew { before: String, after: String },
     #[error("this moves some {bytes} bytes, which takes {seconds} s at least; to do it, say --yes")]
     NotSure { bytes: String, seconds: String },
+    #[error("the supernode answered something unknown; is it of another version?")]
+    Answer(#[source] cosmic_common::record::RecordError),
     #[error("{tables} of the tables cannot be read to their end")]
     Damaged { tables: usize },
 }

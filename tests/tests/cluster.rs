@@ -36,5 +36,6 @@ mod cluster {
     mod stops;
     mod summaries;
     mod tampering;
+    mod trust;
     mod watching;
 }

@@ -46,7 +46,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
-    /// Let supernodes of these operators count
+    /// Let supernodes of these operators count; in a vouched network they become roots, from which trust flows
     Admit {
         /// Operators, as `cosmic-supernode operator show` names them
         #[arg(required = true, value_name = "OPERATOR")]
@@ -55,8 +55,26 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
-    /// Let supernodes of these operators count no more
+    /// Take these operators from the list; in a vouched network others may still vouch for them (see `ban`)
     Remove {
+        /// Operators
+        #[arg(required = true, value_name = "OPERATOR")]
+        operators: Vec<OperatorId>,
+        /// The network key, if it is not in the data directory
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Let supernodes of these operators never count, whoever vouches for them
+    Ban {
+        /// Operators
+        #[arg(required = true, value_name = "OPERATOR")]
+        operators: Vec<OperatorId>,
+        /// The network key, if it is not in the data directory
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Ban these operators no more
+    Pardon {
         /// Operators
         #[arg(required = true, value_name = "OPERATOR")]
         operators: Vec<OperatorId>,
@@ -73,6 +91,8 @@ pub(super) enum Admission {
     AllowList,
     /// Everybody's: for tests and sandboxes
     Open,
+    /// Those of admitted operators, and of others that enough of these vouch for
+    Vouched,
 }
 
 /// `PEER=ADDRESS,ADDRESS`.
@@ -95,6 +115,7 @@ impl From<Admission> for cosmic_ring::Admission {
         match admission {
             Admission::AllowList => Self::AllowList,
             Admission::Open => Self::Open,
+            Admission::Vouched => Self::Vouched,
         }
     }
 }
@@ -115,6 +136,8 @@ pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Re
         }
         Command::Admit { operators, key } => (Change::Admit(operators), key),
         Command::Remove { operators, key } => (Change::Remove(operators), key),
+        Command::Ban { operators, key } => (Change::Ban(operators), key),
+        Command::Pardon { operators, key } => (Change::Pardon(operators), key),
     };
     let version = sign(change, key.as_deref(), data_dir)?;
     Ok(output.fields(&json!({ "version": version }))?)
@@ -175,6 +198,7 @@ fn show(data_dir: &Path, output: Output) -> Result<(), Error> {
             "version": config.version,
             "admission": admission_name(config.admission),
             "operators": config.operators,
+            "banned": config.banned,
             "partition_bits": config.partition_bits,
             "bootstrap": file.bootstrap.iter().flat_map(|door| &door.addresses).collect::<Vec<_>>(),
         }),

@@ -29,6 +29,19 @@ fn a_change_is_signed_one_version_on_and_no_change_is_not() {
 }
 
 #[test]
+fn a_banned_operator_counts_in_no_network_until_it_is_pardoned() {
+    let key = network_key();
+    let open = NetworkConfig { admission: Admission::Open, ..NetworkConfig::new(&key) };
+    let banned = apply(&open, Change::Ban(vec![operator(2)]), &key).unwrap().unwrap();
+    let banned = banned.unverified();
+    assert!(!banned.admits(&operator(2)) && banned.admits(&operator(3)));
+    let refused = apply(banned, Change::Pardon(vec![operator(3)]), &key);
+    assert!(matches!(refused, Err(Error::NoBan(_))));
+    let pardoned = apply(banned, Change::Pardon(vec![operator(2)]), &key).unwrap().unwrap();
+    assert!(pardoned.unverified().admits(&operator(2)));
+}
+
+#[test]
 fn only_the_key_of_the_network_signs() {
     let other = SecretKey::from_seed(&[9; 32]);
     let refused = apply(&NetworkConfig::new(&network_key()), Change::Admit(vec![operator(2)]), &other);

@@ -21,6 +21,8 @@ use crate::{RingView, link::Link, view::presentable};
 
 /// The time between two patrols.
 const PATROL: Duration = Duration::from_secs(30);
+/// The time between two patrols of a supernode whose operator is not admitted: nobody tells it that it is now.
+const WAITING: Duration = Duration::from_secs(3);
 /// Patrols of many peers must not fall together: each is later by up to this.
 const PATROL_JITTER: Duration = Duration::from_secs(3);
 /// The time to the next patrol when nobody answered, doubled until it is a full patrol.
@@ -142,7 +144,9 @@ impl Driver {
         let mut in_touch = true;
         let asked = match self.link.ledger.view() {
             None => doors,
-            Some(view) if self.serve => self.neighbours(&view).into_iter().chain(doors).collect(),
+            Some(view) if self.serve && !self.link.ledger.is_waiting() => {
+                self.neighbours(&view).into_iter().chain(doors).collect()
+            }
             Some(view) => {
                 let connected = self.connected_in(&view).await;
                 in_touch = connected.iter().any(|peer| view.members.is_active(peer));
@@ -162,7 +166,8 @@ impl Driver {
     fn wait(&mut self, in_touch: bool) -> Duration {
         if std::mem::take(&mut self.answered) && in_touch {
             self.retry = RETRY;
-            return PATROL + PATROL_JITTER.mul_f64(fraction());
+            let patrol = if self.link.ledger.is_waiting() { WAITING } else { PATROL };
+            return patrol + PATROL_JITTER.mul_f64(fraction());
         }
         let wait = self.retry;
         self.retry = (self.retry * 2).min(PATROL);

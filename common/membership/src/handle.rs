@@ -7,7 +7,7 @@ use cosmic_common::{
     id::{NetworkId, PeerId},
 };
 use cosmic_identity::signed::Signed;
-use cosmic_ring::{Member, NetworkConfig};
+use cosmic_ring::{Member, NetworkConfig, Vouches};
 use tokio::sync::watch;
 
 use crate::{Error, RingView, ledger::Ledger};
@@ -71,6 +71,14 @@ impl Handle {
     /// [`Error::Ring`] if the record is not valid or its operator not admitted, [`Error::NotJoined`].
     pub fn pass_on(&self, member: Signed<Member>) -> Result<bool, Error> {
         self.ledger.pass_on(member)
+    }
+
+    /// Takes over whom an operator vouches for, and passes it on; whether it was news.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] if the list is not valid or its operator does not count, [`Error::NotJoined`].
+    pub fn vouch(&self, vouches: Signed<Vouches>) -> Result<bool, Error> {
+        self.ledger.vouch(vouches)
     }
 
     /// Takes over `config` if it is newer than what is known, and passes it on; whether it was.

@@ -11,7 +11,7 @@ use cosmic_common::{
     record::Record,
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
-use cosmic_ring::{Door, Endpoint, Inserted, Member, Members, NetworkConfig, config::DOORS_MAX};
+use cosmic_ring::{Door, Endpoint, Inserted, Member, Members, NetworkConfig, Vouches, config::DOORS_MAX};
 use cosmic_runtime::clock::Clock;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -134,6 +134,16 @@ impl Ledger {
         Ok(inserted != Inserted::Known)
     }
 
+    /// Takes over whom an operator vouches for, and passes it on; whether it was news.
+    pub(crate) fn vouch(&self, vouches: Signed<Vouches>) -> Result<bool, Error> {
+        let operator = vouches.unverified().operator;
+        let taken = self.act(|members| members.vouch(vec![vouches])).ok_or(Error::NotJoined)??;
+        if taken.refused > 0 {
+            return Err(cosmic_ring::Error::NotAdmitted { operator }.into());
+        }
+        Ok(taken.inserted > 0)
+    }
+
     /// Says from now on that we may be reached at `addresses`.
     pub(crate) fn reside(&self, addresses: Vec<Address>) {
         let mut known = self.lock();
@@ -165,12 +175,20 @@ impl Ledger {
         if said.is_empty() { self.lock().doors.get(peer).cloned().unwrap_or_default() } else { said }
     }
 
+    /// Whether our operator speaks for us and is not admitted.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let known = self.lock();
+        let is_member = |members: &Members| members.get(&self.key.peer_id()).is_some();
+        known.member.is_some() && !known.members.as_ref().is_some_and(is_member)
+    }
+
     /// What to keep for a restart.
     pub(crate) fn state(&self) -> State {
         let known = self.lock();
         let members = known.members.as_ref();
         let records = members.into_iter().flat_map(Members::records);
         let endpoints = members.into_iter().flat_map(Members::endpoints);
+        let vouches = members.into_iter().flat_map(Members::vouches);
         State {
             network: self.network,
             config: members.map(|members| members.signed_config().to_bytes().into()),
@@ -179,6 +197,7 @@ impl Ledger {
             doors: (known.doors.iter())
                 .map(|(peer, addresses)| Door { peer: *peer, addresses: addresses.clone() })
                 .collect(),
+            vouches: vouches.map(|vouches| vouches.to_bytes().into()).collect(),
         }
     }
 
@@ -186,11 +205,12 @@ impl Ledger {
     fn settle(&self, known: &mut Known) {
         self.speak_of_self(known);
         let Some(members) = &known.members else { return };
-        self.metrics.members(members.active().count());
+        self.metrics.members(members.active().count(), members.trusted().places.len());
         self.view.send_if_modified(|view| {
             let same = view.as_ref().is_some_and(|view| {
                 view.config == *members.signed_config()
                     && view.members.digest() == members.digest()
+                    && view.members.vouches_digest() == members.vouches_digest()
                     && view.members.endpoints_digest() == members.endpoints_digest()
             });
             if !same {
@@ -239,7 +259,9 @@ fn restore(state: &State, network: NetworkId) -> Result<Option<Members>, Error> 
     let Some(config) = &state.config else { return Ok(None) };
     let config = Signed::from_bytes(config).map_err(cosmic_ring::Error::from)?;
     let mut members = Members::new(config, network)?;
-    let mut dropped = 0_usize;
+    let vouches: Result<Vec<_>, _> = state.vouches.iter().map(|bytes| Signed::from_bytes(bytes)).collect();
+    // Records count by them.
+    let mut dropped = members.vouch(vouches.map_err(cosmic_ring::Error::from)?)?.refused;
     for record in &state.members {
         let record = Signed::from_bytes(record).map_err(cosmic_ring::Error::from)?;
         dropped += usize::from(members.insert(record).is_err());

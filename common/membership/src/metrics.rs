@@ -12,6 +12,7 @@ use prometheus_client::{
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     members: Gauge,
+    trusted: Gauge,
     exchanges: Family<Labels, Counter>,
 }
 
@@ -49,6 +50,7 @@ impl Metrics {
     /// `cosmic_membership_`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("members", "Active members of the ring", self.members.clone());
+        registry.register("trusted_operators", "Operators that count by vouches", self.trusted.clone());
         registry.register("exchanges", "Exchanges with peers, by outcome", self.exchanges.clone());
     }
 
@@ -56,8 +58,9 @@ impl Metrics {
         self.exchanges.get_or_create(&Labels { outcome }).inc();
     }
 
-    pub(crate) fn members(&self, count: usize) {
+    pub(crate) fn members(&self, count: usize, trusted_operators: usize) {
         self.members.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.trusted.set(i64::try_from(trusted_operators).unwrap_or(i64::MAX));
     }
 
     #[cfg(test)]

@@ -32,11 +32,15 @@ pub(crate) struct State {
     /// Bootstrap nodes that answered, and where.
     #[n(5)]
     pub doors: Vec<Door>,
+    /// Signed vouches.
+    #[n(6)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub vouches: Vec<ByteVec>,
 }
 
 impl Record for State {
     const NAME: &'static str = "membership state";
-    // 4,096 member records and as many endpoints of 5 KiB each, and the configuration.
+    // 4,096 member records and as many endpoints of 5 KiB each, 1,024 lists of vouches of 1 KiB, and the configuration.
     const LIMIT: usize = 48 * 1024 * 1024;
 }
 

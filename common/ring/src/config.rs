@@ -21,7 +21,7 @@ use crate::{
     error::Error,
 };
 
-/// Operators one configuration may list.
+/// Operators one configuration may list, and ban.
 pub const OPERATORS_MAX: usize = 1024;
 /// Doors one configuration may list; a joiner needs one that answers.
 pub const DOORS_MAX: usize = 16;
@@ -47,6 +47,9 @@ pub enum Admission {
     /// Those of the operators listed.
     #[n(1)]
     AllowList,
+    /// Those of the operators listed, who are the roots, and of whom trust flows to from them (`trust.rs`).
+    #[n(2)]
+    Vouched,
 }
 
 /// A bootstrap node: where a joiner may knock.
@@ -73,7 +76,7 @@ pub struct NetworkConfig {
     /// Whose member records count.
     #[n(3)]
     pub admission: Admission,
-    /// The operators that are admitted.
+    /// The operators that are admitted; the roots, if others are admitted by vouches.
     #[n(4)]
     pub operators: BTreeSet<OperatorId>,
     /// The key space has 2 to this power partitions.
@@ -85,6 +88,10 @@ pub struct NetworkConfig {
     /// The bootstrap nodes.
     #[n(7)]
     pub doors: Vec<Door>,
+    /// Operators that never count, whoever vouches for them.
+    #[n(8)]
+    #[cbor(skip_if = "BTreeSet::is_empty")]
+    pub banned: BTreeSet<OperatorId>,
 }
 
 impl NetworkKey {
@@ -125,6 +132,7 @@ impl NetworkConfig {
             partition_bits: PARTITION_BITS,
             classes: Vec::new(),
             doors: Vec::new(),
+            banned: BTreeSet::new(),
         }
     }
 
@@ -134,10 +142,12 @@ impl NetworkConfig {
         self.key.network()
     }
 
-    /// Whether member records of `operator` count.
+    /// Whether member records of `operator` count by the configuration alone; vouches may admit others
+    /// ([`crate::Members::admits`]).
     #[must_use]
     pub fn admits(&self, operator: &OperatorId) -> bool {
-        self.admission == Admission::Open || self.operators.contains(operator)
+        (self.admission == Admission::Open || self.operators.contains(operator))
+            && !self.banned.contains(operator)
     }
 
     /// Whether `peer` is one of the bootstrap nodes.
@@ -156,6 +166,9 @@ impl NetworkConfig {
         }
         if self.operators.len() > OPERATORS_MAX {
             return Err(Error::ConfigBounds("at most 1,024 operators"));
+        }
+        if self.banned.len() > OPERATORS_MAX {
+            return Err(Error::ConfigBounds("at most 1,024 banned operators"));
         }
         if self.doors.len() > DOORS_MAX {
             return Err(Error::ConfigBounds("at most 16 bootstrap nodes"));
@@ -199,8 +212,8 @@ pub(crate) fn mark(config: &Signed<NetworkConfig>) -> Hash {
 
 impl Record for NetworkConfig {
     const NAME: &'static str = "network configuration";
-    // 1,024 operators of 34 bytes, and 16 doors of 16 addresses of 259 bytes.
-    const LIMIT: usize = 128 * 1024;
+    // 1,024 operators and as many banned ones of 34 bytes, and 16 doors of 16 addresses of 259 bytes.
+    const LIMIT: usize = 160 * 1024;
 }
 
 impl SignedRecord for NetworkConfig {

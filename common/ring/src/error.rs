@@ -6,7 +6,10 @@ use cosmic_common::{
 };
 use cosmic_identity::signature::SignatureError;
 
-use crate::{config::PARTITION_BITS_MAX, label::LABEL_MAX_BYTES, member::WEIGHT_MAX, members::MEMBERS_MAX};
+use crate::{
+    config::PARTITION_BITS_MAX, label::LABEL_MAX_BYTES, member::WEIGHT_MAX, members::MEMBERS_MAX,
+    vouches::VOUCHES_MAX,
+};
 
 /// Why something was not believed or not taken.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +50,9 @@ pub enum Error {
         /// Shards in all.
         n: u8,
     },
-    /// The operator is not in the allow-list.
+    /// The operator is not in the allow-list, or not vouched for by enough others.
     #[error(
-        "operator {operator} is not admitted; the owner of the network key admits operators with `cosmic-bootstrap network admit`"
+        "operator {operator} is not admitted; the owner of the network key admits operators with `cosmic-bootstrap network admit`, and in a vouched network operators vouch for it with `cosmic-supernode operator vouch`"
     )]
     NotAdmitted {
         /// Who signed.
@@ -78,6 +81,20 @@ pub enum Error {
         peer: PeerId,
         /// What is wrong.
         source: SignatureError,
+    },
+    /// The vouches were not signed by their operator.
+    #[error("the vouches of operator {operator} are not signed by it")]
+    VouchesSignature {
+        /// Whose vouches.
+        operator: OperatorId,
+        /// What is wrong.
+        source: SignatureError,
+    },
+    /// More vouches than an operator may give.
+    #[error("an operator vouches for at most {VOUCHES_MAX} others, not for {found}; withdraw some first")]
+    Vouches {
+        /// How many there are.
+        found: usize,
     },
     /// An endpoint of somebody who has no part in the network.
     #[error("{0} is neither a member nor a bootstrap node, so its addresses are not kept")]

@@ -7,8 +7,8 @@
 //!    │
 //!    ├─Summary, its configuration newer──▶ Outdated ──Config──▶ Comparing
 //!    │                                                send Inventory
-//!    └─Summary, else──▶ Comparing ──Inventory──▶ Taking ──Records… Endpoints… Sent──▶ Closing ──Summary──▶ Finished
-//!      send [Config] Inventory    send Records… Endpoints… Sent               send Summary
+//!    └─Summary, else──▶ Comparing ──Inventory──▶ Taking ──Vouches… Records… Endpoints… Sent──▶ Closing ──Summary──▶ Finished
+//!      send [Config] Inventory    send Vouches… Records… Endpoints… Sent      send Summary
 //! ```
 //!
 //! Who has the older configuration says what it has only under the newer one: a record that it drops on the way
@@ -17,7 +17,7 @@
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use cosmic_common::{
-    id::{Hash, PeerId},
+    id::{Hash, OperatorId, PeerId},
     limit::MESSAGE_MAX_BYTES,
     record::{Record, Shape},
 };
@@ -30,10 +30,15 @@ use crate::{
     error::Error,
     list,
     members::{Inserted, MEMBERS_MAX, Members, Version},
+    trust::LISTS_MAX,
+    vouches::Vouches,
 };
 
 /// What the records of one message may take together; the rest is for their frame.
 const RECORDS_MAX_BYTES: usize = MESSAGE_MAX_BYTES - 16 * 1024;
+
+/// Records, endpoints and vouches that a peer may send in one exchange.
+const RECORDS_LEFT: usize = 2 * MEMBERS_MAX + DOORS_MAX + LISTS_MAX;
 
 /// What one peer knows, in short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -50,6 +55,9 @@ pub struct Summary {
     /// The digest of its endpoints.
     #[n(3)]
     pub endpoints: Hash,
+    /// The digest of the vouches that count, if there are any.
+    #[n(4)]
+    pub vouches: Option<Hash>,
 }
 
 /// A message of the exchange.
@@ -61,9 +69,13 @@ pub enum RingMessage {
     /// The encoded signed configuration, if the sender's is newer.
     #[n(1)]
     Config(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
-    /// Which records and endpoints the sender has.
+    /// Which records, endpoints and vouches the sender has.
     #[n(2)]
-    Inventory(#[n(0)] BTreeMap<PeerId, Version>, #[n(1)] BTreeMap<PeerId, Edition>),
+    Inventory(
+        #[n(0)] BTreeMap<PeerId, Version>,
+        #[n(1)] BTreeMap<PeerId, Edition>,
+        #[cbor(n(2), skip_if = "BTreeMap::is_empty")] BTreeMap<OperatorId, Edition>,
+    ),
     /// Encoded signed records the receiver did not have.
     #[n(3)]
     Records(#[cbor(n(0), with = "list")] Vec<Vec<u8>>),
@@ -73,6 +85,9 @@ pub enum RingMessage {
     /// That was all.
     #[n(5)]
     Sent,
+    /// Encoded signed vouches the receiver did not have; they come before records, which may count by them.
+    #[n(6)]
+    Vouches(#[cbor(n(0), with = "list")] Vec<Vec<u8>>),
 }
 
 /// How an exchange ended.
@@ -91,7 +106,7 @@ pub struct Step {
     pub send: Vec<RingMessage>,
     /// Whether a newer configuration was taken over.
     pub adopted: bool,
-    /// How many records and endpoints were taken in.
+    /// How many records, endpoints and vouches were taken in.
     pub inserted: usize,
     /// How many were not, because their operator or peer has no part here or the ring is full.
     pub refused: usize,
@@ -123,7 +138,7 @@ impl Exchange {
     #[must_use]
     pub fn open(members: &Members) -> (Self, RingMessage) {
         let said = summary(members);
-        let exchange = Self { state: State::Greeting, said, records_left: 2 * MEMBERS_MAX + DOORS_MAX };
+        let exchange = Self { state: State::Greeting, said, records_left: RECORDS_LEFT };
         (exchange, RingMessage::Summary(said))
     }
 
@@ -140,13 +155,23 @@ impl Exchange {
                 step.adopted = members.adopt(Signed::from_bytes(&config)?)?;
                 self.take_stock(members, &mut step);
             }
-            (State::Comparing, RingMessage::Inventory(versions, editions)) => {
+            (State::Comparing, RingMessage::Inventory(versions, editions, vouches)) => {
+                let vouches = members.vouches_newer_than(&vouches).map(Signed::to_bytes);
+                step.send = batches(vouches, RingMessage::Vouches);
                 let records = members.newer_than(&versions).map(Signed::to_bytes);
-                step.send = batches(records, RingMessage::Records);
+                step.send.extend(batches(records, RingMessage::Records));
                 let endpoints = members.endpoints_newer_than(&editions).map(Signed::to_bytes);
                 step.send.extend(batches(endpoints, RingMessage::Endpoints));
                 step.send.push(RingMessage::Sent);
                 self.state = State::Taking;
+            }
+            (State::Taking, RingMessage::Vouches(vouches)) => {
+                self.count(vouches.len())?;
+                let lists: Result<Vec<_>, _> =
+                    vouches.iter().map(|bytes| Signed::<Vouches>::from_bytes(bytes)).collect();
+                let taken = members.vouch(lists?)?;
+                step.inserted += taken.inserted;
+                step.refused += taken.refused;
             }
             (State::Taking, RingMessage::Records(records)) => {
                 self.take(&records, &mut step, |bytes| members.insert(Signed::from_bytes(bytes)?))?;
@@ -185,7 +210,8 @@ impl Exchange {
     }
 
     fn take_stock(&mut self, members: &Members, step: &mut Step) {
-        step.send.push(RingMessage::Inventory(members.inventory(), members.editions()));
+        let vouches = members.vouches_editions();
+        step.send.push(RingMessage::Inventory(members.inventory(), members.editions(), vouches));
         self.state = State::Comparing;
     }
 
@@ -195,10 +221,7 @@ impl Exchange {
         step: &mut Step,
         mut insert: impl FnMut(&[u8]) -> Result<Inserted, Error>,
     ) -> Result<(), Error> {
-        self.records_left = self
-            .records_left
-            .checked_sub(records.len().max(1))
-            .ok_or(Error::OutOfTurn { found: "too many records" })?;
+        self.count(records.len())?;
         for record in records {
             match insert(record) {
                 Ok(Inserted::New | Inserted::Newer) => step.inserted += 1,
@@ -207,6 +230,13 @@ impl Exchange {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
+    }
+
+    /// An empty message counts as one record, or a peer could send such without end.
+    fn count(&mut self, records: usize) -> Result<(), Error> {
+        let left = self.records_left.checked_sub(records.max(1));
+        self.records_left = left.ok_or(Error::OutOfTurn { found: "too many records" })?;
         Ok(())
     }
 
@@ -225,6 +255,7 @@ impl RingMessage {
             Self::Records(_) => "records",
             Self::Endpoints(_) => "endpoints",
             Self::Sent => "the end of its records",
+            Self::Vouches(_) => "vouches",
         }
     }
 }
@@ -236,6 +267,7 @@ fn summary(members: &Members) -> Summary {
         config: config::mark(config),
         members: members.digest(),
         endpoints: members.endpoints_digest(),
+        vouches: members.vouches_digest(),
     }
 }
 

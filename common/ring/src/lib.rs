@@ -17,6 +17,9 @@ pub mod members;
 pub mod network;
 pub mod regions;
 pub mod table;
+pub mod trust;
+pub mod vouches;
+mod web;
 
 pub use atlas::{Atlas, RegionShape};
 pub use class::{Class, ClassStep};
@@ -31,6 +34,9 @@ pub use members::{Inserted, Members, Version};
 pub use network::{NetworkAnswer, NetworkRequest};
 pub use regions::Regions;
 pub use table::{Partition, Site, Table};
+pub use trust::{Place, Trusted};
+pub use vouches::Vouches;
+pub use web::Taken;
 
 #[cfg(test)]
 mod tests;

@@ -1,21 +1,24 @@
 //! The members of a network: a set of signed records that grows the same way in whatever order they come.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use cosmic_common::{
     hash,
-    id::{Hash, NetworkId, PeerId},
+    id::{Hash, NetworkId, OperatorId, PeerId},
 };
 use cosmic_identity::signed::Signed;
 use minicbor::{Decode, Encode};
 
 use crate::{
     class::Class,
-    config::{self, NetworkConfig},
+    config::{self, Admission, NetworkConfig},
     draw::Draw,
     endpoint::{Edition, Endpoint, edition, verify_endpoint},
     error::Error,
     member::{Member, State, verify_member, version},
+    trust::Trusted,
+    vouches::{Vouches, verify_vouches},
+    web::{Taken, Web},
 };
 
 /// Member records one network may have; their inventory fits into one message.
@@ -46,11 +49,12 @@ pub enum Inserted {
     Known,
 }
 
-/// The configuration of a network and its member records, all verified.
+/// The configuration of a network, the vouches of its operators and its member records, all verified.
 #[derive(Debug, Clone)]
 pub struct Members {
     network: NetworkId,
     config: Signed<NetworkConfig>,
+    web: Web,
     records: BTreeMap<PeerId, (Version, Signed<Member>)>,
     endpoints: BTreeMap<PeerId, (Edition, Signed<Endpoint>)>,
 }
@@ -61,8 +65,9 @@ impl Members {
     /// # Errors
     /// [`Error`] if it is not, or not signed by the network key, or out of bounds.
     pub fn new(config: Signed<NetworkConfig>, network: NetworkId) -> Result<Self, Error> {
-        config::verify(&config, network)?;
-        Ok(Self { network, config, records: BTreeMap::new(), endpoints: BTreeMap::new() })
+        let mut web = Web::default();
+        web.reckon(config::verify(&config, network)?);
+        Ok(Self { network, config, web, records: BTreeMap::new(), endpoints: BTreeMap::new() })
     }
 
     /// The network.
@@ -93,11 +98,86 @@ impl Members {
         }
         config::verify(&config, self.network)?;
         self.config = config;
-        let config = self.config.unverified();
-        self.records.retain(|_peer, (_version, record)| config.admits(&record.unverified().operator));
-        let has_part = |peer: &PeerId| self.records.contains_key(peer) || config.is_door(peer);
-        self.endpoints.retain(|peer, _endpoint| has_part(peer));
+        self.web.reckon(self.config.unverified());
+        self.part_with_strangers();
         Ok(true)
+    }
+
+    /// Drops the records of operators that are not admitted, and where their supernodes are.
+    fn part_with_strangers(&mut self) {
+        let Self { config, web, records, endpoints, .. } = self;
+        let config = config.unverified();
+        records.retain(|_peer, (_version, record)| admits(config, web, &record.unverified().operator));
+        endpoints.retain(|peer, _endpoint| records.contains_key(peer) || config.is_door(peer));
+    }
+
+    /// Whether member records of `operator` count, by the configuration or by vouches.
+    #[must_use]
+    pub fn admits(&self, operator: &OperatorId) -> bool {
+        admits(self.config(), &self.web, operator)
+    }
+
+    /// Who counts by vouches; nobody in a network that is not vouched.
+    #[must_use]
+    pub const fn trusted(&self) -> &Trusted {
+        self.web.trusted()
+    }
+
+    /// Everybody who vouches for `operator` and counts.
+    #[must_use]
+    pub fn vouchers_of(&self, operator: &OperatorId) -> BTreeSet<OperatorId> {
+        self.web.vouchers_of(operator)
+    }
+
+    /// Takes in what is newer of `lists`, and drops the records of operators that do not count any more. The lists are looked at
+    /// together, in whatever order: one may count only by another.
+    ///
+    /// # Errors
+    /// [`Error`] if one is not valid; then none is taken.
+    pub fn vouch(&mut self, lists: Vec<Signed<Vouches>>) -> Result<Taken, Error> {
+        let new: Vec<_> = lists.into_iter().filter(|list| self.web.is_new(list)).collect();
+        for list in &new {
+            verify_vouches(list, self.network)?;
+        }
+        let taken = self.web.take(new, self.config.unverified());
+        self.part_with_strangers();
+        Ok(taken)
+    }
+
+    /// The vouches of `operator`, if they count.
+    #[must_use]
+    pub fn vouches_of(&self, operator: &OperatorId) -> Option<&Signed<Vouches>> {
+        self.web.list(operator)
+    }
+
+    /// All vouches that count with their signatures, in the order of operators: to keep, or to pass on.
+    pub fn vouches(&self) -> impl Iterator<Item = &Signed<Vouches>> {
+        self.web.counting().map(|(_operator, (_edition, list))| list)
+    }
+
+    /// The hash of all vouches that count; none if there are none.
+    #[must_use]
+    pub fn vouches_digest(&self) -> Option<Hash> {
+        self.web.digest()
+    }
+
+    /// The edition of the vouches of each operator.
+    #[must_use]
+    pub fn vouches_editions(&self) -> BTreeMap<OperatorId, Edition> {
+        self.web.editions()
+    }
+
+    /// The vouches that are newer than those of `editions`, or of operators it does not name.
+    pub fn vouches_newer_than(
+        &self,
+        editions: &BTreeMap<OperatorId, Edition>,
+    ) -> impl Iterator<Item = &Signed<Vouches>> {
+        self.web
+            .counting()
+            .filter(|(operator, (edition, _list))| {
+                editions.get(operator).is_none_or(|theirs| theirs < edition)
+            })
+            .map(|(_operator, (_edition, list))| list)
     }
 
     /// Takes `record` in if it is newer than what is known about its peer.
@@ -110,7 +190,7 @@ impl Members {
         if self.records.get(&peer).is_some_and(|(known, _record)| *known >= version) {
             return Ok(Inserted::Known);
         }
-        if !self.config().admits(&operator) {
+        if !self.admits(&operator) {
             return Err(Error::NotAdmitted { operator });
         }
         verify_member(&record, self.network)?;
@@ -251,5 +331,12 @@ impl Members {
         let mut left: Vec<_> = self.records().filter(active).collect();
         let mut draw = Draw::new("cosmic member sample 1", seed);
         (0..count.min(left.len())).map(|_| left.swap_remove(draw.below(left.len()))).collect()
+    }
+}
+
+fn admits(config: &NetworkConfig, web: &Web, operator: &OperatorId) -> bool {
+    match config.admission {
+        Admission::Vouched => web.trusted().places.contains_key(operator),
+        Admission::Open | Admission::AllowList => config.admits(operator),
     }
 }

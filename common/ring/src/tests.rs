@@ -4,13 +4,14 @@ mod atlas;
 mod formats;
 mod people;
 mod tables;
+mod trust;
 
 use std::collections::BTreeSet;
 
 use cosmic_common::id::{NetworkId, PeerId};
 use cosmic_identity::{key::SecretKey, signed::Signed};
 
-use crate::{Admission, Consent, Endpoint, Label, Member, Members, NetworkConfig, Site, State};
+use crate::{Admission, Consent, Endpoint, Label, Member, Members, NetworkConfig, Site, State, Vouches};
 
 fn key(kind: u8, number: u16) -> SecretKey {
     let mut seed = [kind; 32];
@@ -45,6 +46,18 @@ fn config(operators: &[u16]) -> NetworkConfig {
 
 fn open_config() -> NetworkConfig {
     NetworkConfig { admission: Admission::Open, ..config(&[]) }
+}
+
+/// The same operators as roots.
+fn vouched_config(roots: &[u16]) -> NetworkConfig {
+    NetworkConfig { admission: Admission::Vouched, ..config(roots) }
+}
+
+/// Operator `of` vouches for these, in its list number `sequence`.
+fn vouches(of: u16, sequence: u64, operators: &[u16]) -> Signed<Vouches> {
+    let operators = operators.iter().map(|number| operator(*number).operator_id()).collect();
+    let list = Vouches { network: network(), operator: operator(of).operator_id(), sequence, operators };
+    Signed::sign(list, &operator(of))
 }
 
 fn members(config: NetworkConfig) -> Members {

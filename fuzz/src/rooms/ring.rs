@@ -1,4 +1,4 @@
-//! Network configurations, member records, endpoints, and exchanges with a peer that sends anything.
+//! Network configurations, member records, endpoints, vouches, and exchanges with a peer that sends anything.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use cosmic_common::{
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_ring::{
     Admission, Atlas, Consent, Door, Endpoint, Exchange, Label, Member, Members, NetworkAnswer,
-    NetworkConfig, NetworkKey, NetworkRequest, Regions, RingMessage, endpoint::verify_endpoint,
-    member::verify_member,
+    NetworkConfig, NetworkKey, NetworkRequest, Regions, RingMessage, Vouches, endpoint::verify_endpoint,
+    member::verify_member, vouches::verify_vouches,
 };
 
 use crate::{
@@ -26,6 +26,7 @@ pub const ROOM: Room = Room {
         decoder("network-config", check::signed::<NetworkConfig>),
         decoder("member", check::signed::<Member>),
         decoder("endpoint", check::signed::<Endpoint>),
+        decoder("vouches", check::signed::<Vouches>),
         decoder("network-request", check::only_record::<NetworkRequest>),
         decoder("network-answer", network_answer),
         decoder("ring-message", check::only_record::<RingMessage>),
@@ -49,6 +50,8 @@ fn check_members(members: &Members, network: NetworkId) {
     assert!(members.config().check().is_ok());
     assert!(members.records().all(|record| verify_member(record, network).is_ok()));
     assert!(members.endpoints().all(|endpoint| verify_endpoint(endpoint, network).is_ok()));
+    assert!(members.vouches().all(|vouches| verify_vouches(vouches, network).is_ok()));
+    assert!(members.records().all(|record| members.admits(&record.unverified().operator)));
 }
 
 fn key(number: u8) -> SecretKey {
@@ -106,11 +109,21 @@ fn endpoint(script: &mut Script<'_>) -> Signed<Endpoint> {
     Signed::sign(record, &peer)
 }
 
+/// Whom an operator vouches for, who counts or not.
+fn vouches(script: &mut Script<'_>) -> Signed<Vouches> {
+    let operator = key(script.byte() % 4);
+    let operators = (0..script.byte() % 20).map(|_| key(script.byte() % 6).operator_id()).collect();
+    let list =
+        Vouches { network: network(), operator: operator.operator_id(), sequence: script.place(), operators };
+    Signed::sign(list, &operator)
+}
+
 fn config(script: &mut Script<'_>) -> Signed<NetworkConfig> {
     let operators: BTreeSet<_> =
         (0..4).filter(|_| script.byte() % 2 == 0).map(|n| key(n).operator_id()).collect();
     let config = NetworkConfig {
         version: script.place(),
+        admission: if script.byte() % 2 == 0 { Admission::Vouched } else { Admission::AllowList },
         operators,
         partition_bits: script.byte(),
         ..NetworkConfig::new(&key(0))
@@ -144,15 +157,17 @@ fn exchange(bytes: &[u8]) {
 }
 
 fn message(script: &mut Script<'_>, members: &Members, said: &RingMessage) -> RingMessage {
-    match script.byte() % 8 {
+    match script.byte() % 9 {
         0 => said.clone(),
-        1 => RingMessage::Inventory(members.inventory(), members.editions()),
+        1 => RingMessage::Inventory(members.inventory(), members.editions(), members.vouches_editions()),
         2 => {
-            RingMessage::Inventory([(PeerId::from_bytes([1; 32]), first_version(members))].into(), [].into())
+            let versions = [(PeerId::from_bytes([1; 32]), first_version(members))].into();
+            RingMessage::Inventory(versions, [].into(), [].into())
         }
         3 => RingMessage::Records((0..script.byte() % 4).map(|_| member(script).to_bytes()).collect()),
         4 => RingMessage::Endpoints((0..script.byte() % 4).map(|_| endpoint(script).to_bytes()).collect()),
         5 => RingMessage::Sent,
+        8 => RingMessage::Vouches((0..script.byte() % 4).map(|_| vouches(script).to_bytes()).collect()),
         6 => match said {
             RingMessage::Summary(summary) => {
                 RingMessage::Summary(cosmic_ring::Summary { version: script.place(), ..*summary })
@@ -167,5 +182,8 @@ fn message(script: &mut Script<'_>, members: &Members, said: &RingMessage) -> Ri
 }
 
 fn first_version(members: &Members) -> cosmic_ring::Version {
-    members.inventory().into_values().next().expect("the ring has members")
+    // A configuration that came may have put everybody out.
+    let nothing =
+        cosmic_ring::Version { term: 0, sequence: 0, hash: cosmic_common::id::Hash::from_bytes([0; 32]) };
+    members.inventory().into_values().next().unwrap_or(nothing)
 }

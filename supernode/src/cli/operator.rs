@@ -1,13 +1,21 @@
 //! Operators: their key, and what it signs about supernodes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use cosmic_cli::{Client, Output};
-use cosmic_common::{address::Address, id::PeerId, record::Record as _};
+use cosmic_common::{
+    address::Address,
+    id::{OperatorId, PeerId},
+    record::Record as _,
+};
 use cosmic_identity::{key::SecretKey, signed::Signed};
-use cosmic_ring::{Consent, Label, Member, State};
+use cosmic_ring::{Consent, Label, Member, State, Vouches};
 use cosmic_runtime::clock::Clock;
+use serde_json::Value;
 
 use super::{Error, HOUSE};
 use crate::{home, home::Home, key_file};
@@ -20,12 +28,16 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
-    /// The operator's name, which a network admits
+    /// The operator's name, which a network admits; without a key who counts in this network, and by whose vouches
     Show {
         /// The key of the operator
         #[arg(long, value_name = "FILE")]
-        key: PathBuf,
+        key: Option<PathBuf>,
     },
+    /// Sign that these operators may be trusted to run supernodes, and tell the supernode that runs here, which passes it on
+    Vouch(Vouch),
+    /// Vouch for these operators no more
+    Withdraw(Vouch),
     /// Sign that the supernode of a data directory is part of the ring (and pass it on if it runs)
     Sign(Sign),
     /// Sign that a supernode is gone for good, with all it kept, and tell the supernode that runs here, which passes it on
@@ -40,6 +52,16 @@ pub(super) enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Vouch {
+    /// The key of the operator who vouches
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Operators, as `operator show` names them
+    #[arg(required = true, value_name = "OPERATOR")]
+    operators: Vec<OperatorId>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +89,24 @@ pub(super) struct Sign {
 pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Result<(), Error> {
     match command {
         Command::Create { key } => output.pair("operator", &key_file::create(&key)?.operator_id())?,
-        Command::Show { key } => output.pair("operator", &key_file::read(&key)?.operator_id())?,
+        Command::Show { key: Some(key) } => {
+            output.pair("operator", &key_file::read(&key)?.operator_id())?;
+        }
+        Command::Show { key: None } => {
+            let columns = ["operator", "rank", "flow", "supernodes", "vouched_for_by", "vouches_for"];
+            let answer: Value = Client::find(HOUSE, data_dir)?.get("operators")?;
+            output.table(&answer, "/operators", &columns)?;
+        }
+        Command::Vouch(change) => {
+            let answer = vouch(&change, data_dir, |list, operators| list.extend(operators))?;
+            output.fields(&answer)?;
+        }
+        Command::Withdraw(change) => {
+            let answer = vouch(&change, data_dir, |list, operators| {
+                list.retain(|operator| !operators.contains(operator));
+            })?;
+            output.fields(&answer)?;
+        }
         Command::Sign(sign) => {
             let operator = key_file::read(&sign.key)?;
             let record = change(data_dir, sign.peer, |peer, network, before| {
@@ -105,6 +144,28 @@ pub(super) fn carry_out(command: Command, data_dir: &Path, output: Output) -> Re
         }
     }
     Ok(())
+}
+
+/// Signs whom an operator vouches for anew, and tells the ring by the supernode that runs on `data_dir`, of whatever operator.
+fn vouch(
+    change: &Vouch,
+    data_dir: &Path,
+    act: impl FnOnce(&mut BTreeSet<OperatorId>, &[OperatorId]),
+) -> Result<Value, Error> {
+    let key = key_file::read(&change.key)?;
+    let (client, operator) = (Client::find(HOUSE, data_dir)?, key.operator_id());
+    let bytes = client.record(&format!("vouches/{operator}"))?;
+    let before = (!bytes.is_empty()).then(|| Signed::<Vouches>::from_bytes(&bytes)).transpose();
+    let before = before.map_err(Error::Answer)?;
+    let before = before.as_ref().map(Signed::unverified);
+    let mut operators = before.map(|before| before.operators.clone()).unwrap_or_default();
+    act(&mut operators, &change.operators);
+    let now = Clock::system().now().unix_ms();
+    let sequence = before.map_or(0, |before| before.sequence.saturating_add(1)).max(now);
+    let network = home::Seen::read(data_dir)?.network.network;
+    let list = Vouches { network, operator, sequence, operators };
+    list.check()?;
+    Ok(client.put_record("vouches", Signed::sign(list, &key).to_bytes())?)
 }
 
 /// Tells the ring, by the supernode that runs on `data_dir`, that `peer` is gone for good.

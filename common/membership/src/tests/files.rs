@@ -20,6 +20,7 @@ fn state(network: cosmic_common::id::NetworkId) -> State {
         members: vec![super::member(0).to_bytes().into()],
         endpoints: Vec::new(),
         doors: vec![door],
+        vouches: Vec::new(),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use cosmic_common::record::Record as _;
 use cosmic_identity::signed::Signed;
-use cosmic_ring::{Member, NetworkConfig};
+use cosmic_ring::{Member, NetworkConfig, Vouches};
 
-use super::{Process, World, configuration, key, knows, member, member_of, operator, signed, supernode};
+use super::{
+    Process, World, configuration, door_key, key, knows, member, member_of, operator, signed, supernode,
+};
 use crate::{RingView, state::State};
 
 #[tokio::test]
@@ -61,6 +63,46 @@ async fn an_operator_counts_from_the_version_that_admits_it_to_the_one_that_does
 }
 
 #[tokio::test]
+async fn in_a_vouched_network_an_operator_counts_as_long_as_it_is_vouched_for() {
+    let world = World::new();
+    let door = world.start(&door_key(), None, true, &[]);
+    let vouched = NetworkConfig { admission: cosmic_ring::Admission::Vouched, ..configuration(1, &[0]) };
+    door.handle.apply_config(signed(door.named(vouched))).unwrap();
+    let (root, other) = (world.supernode(0, &[&door]), world.supernode(1, &[&door]));
+    root.sees(|view| knows(view, &[&root])).await;
+    let stranger = other.sees(|view| knows(view, &[&root])).await;
+    assert!(stranger.members.get(&other.peer()).is_none());
+    assert!(other.handle.vouch(vouches(1, 1, &[1])).is_err(), "who does not count cannot vouch");
+    assert!(root.handle.vouch(vouches(0, 1, &[1])).unwrap());
+    assert!(!root.handle.vouch(vouches(0, 1, &[1])).unwrap(), "no news");
+    for process in [&root, &other, &door] {
+        process.sees(|view| knows(view, &[&root, &other])).await;
+    }
+    let late = world.start(&key(9, 1), None, false, &[&door]);
+    late.sees(|view| knows(view, &[&root, &other])).await;
+    // The operator may say so anywhere.
+    assert!(other.handle.vouch(vouches(0, 2, &[])).unwrap());
+    for process in [&root, &other, &door, &late] {
+        process.sees(|view| knows(view, &[&root]) && !view.members.admits(&operator(1).operator_id())).await;
+    }
+    assert!(root.handle.vouch(vouches(0, 3, &[1])).unwrap());
+    root.sees(|view| knows(view, &[&root, &other])).await;
+    let peer = root.peer();
+    world.stop(root).await;
+    world.stop(door).await;
+    let again = world.start(&supernode(0), None, true, &[]);
+    let kept = again.handle.ring().unwrap();
+    assert!(kept.members.is_active(&peer) && kept.members.is_active(&other.peer()), "kept for a restart");
+}
+
+/// Operator `of` vouches for these, in its list number `sequence`.
+fn vouches(of: u8, sequence: u64, operators: &[u8]) -> Signed<Vouches> {
+    let operators = operators.iter().map(|number| operator(*number).operator_id()).collect();
+    let (network, by) = (configuration(1, &[]).network(), operator(of));
+    Signed::sign(Vouches { network, operator: by.operator_id(), sequence, operators }, &by)
+}
+
+#[tokio::test]
 async fn a_newer_member_record_reaches_everybody() {
     let world = World::new();
     let door = world.door(&[0, 1]);
@@ -106,6 +148,7 @@ async fn two_who_know_much_tell_each_other_at_once() {
             members: records.map(|record| record.to_bytes().into()).collect(),
             endpoints: Vec::new(),
             doors: Vec::new(),
+            vouches: Vec::new(),
         };
         state.write(&world.state_file(holder.peer_id())).unwrap();
     }

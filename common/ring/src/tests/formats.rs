@@ -7,9 +7,13 @@ use cosmic_identity::signed::Signed;
 use data_encoding::HEXLOWER;
 use proptest::{collection::vec, prelude::*};
 
-use super::{config, endpoint, member, members, network, network_key, open_config, signed, supernode};
+use super::{
+    config, endpoint, member, members, network, network_key, open_config, operator, signed, supernode,
+    vouched_config, vouches,
+};
 use crate::{
     ClassStep, Door, Exchange, Member, NetworkAnswer, NetworkConfig, NetworkRequest, RingMessage, State,
+    Vouches,
 };
 
 fn configs() -> Vec<Signed<NetworkConfig>> {
@@ -49,10 +53,21 @@ fn messages() -> Vec<RingMessage> {
     vec![
         Exchange::open(&known).1,
         RingMessage::Config(vec![1, 2]),
-        RingMessage::Inventory(known.inventory(), known.editions()),
+        RingMessage::Inventory(known.inventory(), known.editions(), known.vouches_editions()),
         RingMessage::Records(vec![vec![1], vec![2, 3]]),
         RingMessage::Endpoints(vec![vec![4, 5]]),
         RingMessage::Sent,
+    ]
+}
+
+/// What is said in a vouched network only.
+fn vouched_messages() -> Vec<RingMessage> {
+    let mut known = members(vouched_config(&[1]));
+    known.vouch(vec![vouches(1, 5, &[2])]).unwrap();
+    vec![
+        Exchange::open(&known).1,
+        RingMessage::Inventory(known.inventory(), known.editions(), known.vouches_editions()),
+        RingMessage::Vouches(vec![vec![1], vec![2, 3]]),
     ]
 }
 
@@ -79,6 +94,11 @@ fn golden_bytes_of_version_1() {
     golden("network-config.v1.hex", &configs());
     golden("member.v1.hex", &records());
     golden("endpoint.v1.hex", &[endpoint(1, 5)]);
+    golden("vouches.v1.hex", &[vouches(1, 5, &[2, 3]), vouches(2, 300, &[])]);
+    let banned = [operator(3).operator_id()].into();
+    let vouched = NetworkConfig { version: 8, banned, ..vouched_config(&[1, 2]) };
+    golden("network-config-vouched.v1.hex", &[Signed::sign(vouched, &network_key())]);
+    golden("ring-message-vouched.v1.hex", &vouched_messages());
     golden("network-request.v1.hex", &[NetworkRequest { network: network() }]);
     golden("network-answer.v1.hex", &answers());
     golden("ring-message.v1.hex", &messages());
@@ -98,7 +118,8 @@ fn the_largest_of_each_fit_their_limits() {
     };
     let door = Door { peer: widest.peer, addresses: widest.addresses.clone() };
     let fullest = NetworkConfig {
-        operators: (0..1024).map(|number| super::operator(number).operator_id()).collect(),
+        operators: (0..1024).map(|number| operator(number).operator_id()).collect(),
+        banned: (1024..2048).map(|number| operator(number).operator_id()).collect(),
         doors: vec![door; 16],
         version: u64::MAX,
         ..config(&[])
@@ -106,6 +127,9 @@ fn the_largest_of_each_fit_their_limits() {
     assert!(widest.to_bytes().len() <= Member::LIMIT);
     assert!(fullest.to_bytes().len() <= NetworkConfig::LIMIT);
     fullest.check().unwrap();
+    let trusting = vouches(1, u64::MAX, &(2..18).collect::<Vec<_>>());
+    assert!(trusting.to_bytes().len() <= Signed::<Vouches>::LIMIT);
+    trusting.unverified().check().unwrap();
     let hash = cosmic_common::hash::plain(b"");
     let version = crate::Version { term: u64::MAX, sequence: u64::MAX, hash };
     let edition = crate::Edition { sequence: u64::MAX, hash };
@@ -113,22 +137,26 @@ fn the_largest_of_each_fit_their_limits() {
         |number: u32| cosmic_common::id::PeerId::from_bytes(*blake3::hash(&number.to_be_bytes()).as_bytes());
     let versions = (0..4096).map(|number| (peer(number), version)).collect();
     let editions = (0..4096 + 16).map(|number| (peer(number), edition)).collect();
-    let inventory = RingMessage::Inventory(versions, editions);
+    let operator = |number: u32| cosmic_common::id::OperatorId::from_bytes(*peer(number).as_bytes());
+    let lists = (0..1024).map(|number| (operator(number), edition)).collect();
+    let inventory = RingMessage::Inventory(versions, editions, lists);
     assert!(inventory.to_bytes().len() <= RingMessage::LIMIT);
 }
 
 proptest! {
     #[test]
-    fn hostile_bytes_are_errors(bytes in vec(any::<u8>(), 0..300), which in 0_usize..10, at: prop::sample::Index, flip in 1_u8..) {
+    fn hostile_bytes_are_errors(bytes in vec(any::<u8>(), 0..300), which in 0_usize..13, at: prop::sample::Index, flip in 1_u8..) {
         prop_assert!(Signed::<Member>::from_bytes(&bytes).is_err());
         prop_assert!(Signed::<NetworkConfig>::from_bytes(&bytes).is_err());
         prop_assert!(Signed::<crate::Endpoint>::from_bytes(&bytes).is_err());
+        prop_assert!(Signed::<Vouches>::from_bytes(&bytes).is_err());
         let message = RingMessage::from_bytes(&bytes).map(|read| read.to_bytes().len());
         let answer = NetworkAnswer::from_bytes(&bytes).map(|read| read.to_bytes().len());
         prop_assert!([message, answer].into_iter().flatten().all(|length| length <= bytes.len()));
         let samples: Vec<Vec<u8>> = configs().iter().map(Record::to_bytes)
             .chain(records().iter().map(Record::to_bytes))
             .chain(messages().iter().map(Record::to_bytes))
+            .chain(vouched_messages().iter().map(Record::to_bytes))
             .collect();
         let mut bent = samples[which].clone();
         let at = at.index(bent.len());

@@ -38,7 +38,7 @@ fn know(config: NetworkConfig, records: &[Signed<Member>]) -> Members {
 }
 
 /// Carries messages both ways until both sides are done; the outcomes.
-fn exchange(one: &mut Members, other: &mut Members) -> (Outcome, Outcome) {
+pub(super) fn exchange(one: &mut Members, other: &mut Members) -> (Outcome, Outcome) {
     let (mut left, hello) = Exchange::open(one);
     let (mut right, greeting) = Exchange::open(other);
     let (mut to_left, mut to_right) = (vec![greeting], vec![hello]);
@@ -116,7 +116,7 @@ proptest! {
     fn no_message_makes_an_exchange_panic(
         messages in vec(prop_oneof![
             Just(RingMessage::Sent),
-            Just(RingMessage::Inventory([].into(), [].into())),
+            Just(RingMessage::Inventory([].into(), [].into(), [].into())),
             Just(RingMessage::Records(vec![])),
             vec(any::<u8>(), 0..200).prop_map(|bytes| RingMessage::Records(vec![bytes])),
             vec(any::<u8>(), 0..200).prop_map(RingMessage::Config),
@@ -324,7 +324,7 @@ fn a_liar_in_an_exchange_is_found_out() {
     let hello = Exchange::open(&know(config(&[1]), &[signed(member(1, 1), 1)])).1;
     assert!(matches!(exchange.handle(&mut known, RingMessage::Sent), Err(Error::OutOfTurn { .. })));
     assert_eq!(exchange.handle(&mut known, hello).unwrap().send.len(), 1);
-    exchange.handle(&mut known, RingMessage::Inventory([].into(), [].into())).unwrap();
+    exchange.handle(&mut known, RingMessage::Inventory([].into(), [].into(), [].into())).unwrap();
     let forged = signed(member(2, 1), 2).to_bytes();
     assert!(matches!(
         exchange.handle(&mut known, RingMessage::Records(vec![forged])),
@@ -338,7 +338,12 @@ fn a_stranger_by_the_new_configuration_is_refused_and_counted() {
     let mut exchange = Exchange::open(&known).0;
     let theirs = know(open_config(), &[signed(member(5, 5), 5)]);
     exchange.handle(&mut known, Exchange::open(&theirs).1).unwrap();
-    exchange.handle(&mut known, RingMessage::Inventory(theirs.inventory(), theirs.editions())).unwrap();
+    exchange
+        .handle(
+            &mut known,
+            RingMessage::Inventory(theirs.inventory(), theirs.editions(), theirs.vouches_editions()),
+        )
+        .unwrap();
     let records = theirs.records().map(Record::to_bytes).collect();
     let step = exchange.handle(&mut known, RingMessage::Records(records)).unwrap();
     assert_eq!((step.inserted, step.refused), (0, 1));
