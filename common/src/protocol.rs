@@ -48,6 +48,8 @@ pub const NETWORK: Protocol = Protocol::new("/cosmic/network/1");
 pub const RING: Protocol = Protocol::new("/cosmic/ring/1");
 /// Device to gateway or device to device: one session on one space.
 pub const SPACE: Protocol = Protocol::new("/cosmic/space/1");
+/// Anyone to a supernode: how loaded it is as a gateway, and where else to go.
+pub const GATEWAY: Protocol = Protocol::new("/cosmic/gateway/1");
 /// Supernode to supernode: entries of the spaces both keep.
 pub const REPLICA: Protocol = Protocol::new("/cosmic/replica/1");
 /// Device to gateway: sealed chunks in and out.

@@ -1,9 +1,18 @@
 //! What a node counts.
 
-use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use prometheus_client::{
+    metrics::{
+        counter::Counter,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// Buckets of the time without a gateway: ten milliseconds, doubled eleven times, to twenty seconds.
+const REHOMING: (f64, f64, u16) = (0.01, 2.0, 12);
 
 /// Counters of a node; each is shown by a panel or asked for by a test.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     /// Rounds of sync that ended with equal roots.
     pub rounds_equal: Counter,
@@ -21,6 +30,25 @@ pub struct Metrics {
     pub chunks_shared: Counter,
     /// Receipts that were forged or malformed.
     pub receipts_refused: Counter,
+    /// How long a space was without a gateway after one was lost or sent it away.
+    pub rehoming_seconds: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let (start, factor, count) = REHOMING;
+        Self {
+            rounds_equal: Counter::default(),
+            rounds_differing: Counter::default(),
+            peers_refused: Counter::default(),
+            entries_received: Counter::default(),
+            chunks_uploaded: Counter::default(),
+            chunks_fetched: Counter::default(),
+            chunks_shared: Counter::default(),
+            receipts_refused: Counter::default(),
+            rehoming_seconds: Histogram::new(exponential_buckets(start, factor, count)),
+        }
+    }
 }
 
 impl Metrics {
@@ -40,5 +68,10 @@ impl Metrics {
         add("chunks_fetched", "Chunks fetched from elsewhere", &self.chunks_fetched);
         add("chunks_shared", "Chunks given to other devices", &self.chunks_shared);
         add("receipts_refused", "Receipts that were forged or malformed", &self.receipts_refused);
+        registry.register(
+            "rehoming_seconds",
+            "Time without a gateway after one was lost or sent a space away",
+            self.rehoming_seconds.clone(),
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The node on the network: gateways, sessions of spaces with them and with other devices, chunks in and out.
 
+mod choosing;
 pub mod drive;
 mod flight;
 pub mod gateways;

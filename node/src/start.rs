@@ -223,7 +223,7 @@ async fn follow_ring(node: Node, mut view: watch::Receiver<Option<Arc<RingView>>
 async fn adopt_ring(node: &Node, ring: Arc<RingView>) {
     let gateways = ring.members.active().map(|member| Gateway {
         peer: member.peer,
-        weight: u32::try_from(u64::from(member.weight)).unwrap_or(u32::MAX),
+        weight: member.weight,
         zone: member.zone.to_string(),
         region: member.region.clone(),
     });

@@ -8,6 +8,7 @@
 mod driver;
 mod opening;
 mod reading;
+mod report;
 
 use cosmic_common::protocol;
 use cosmic_common::record::Record as _;
@@ -25,11 +26,12 @@ use crate::{metrics::Why, packs::Packs, session::Door, spaces::Spaces};
 /// What devices are told when this supernode is drained or retired.
 const LEAVING: &str = "this supernode is about to leave; open the space at another one";
 
-/// Takes over the streams of `/cosmic/space/1`.
+/// Takes over the streams of `/cosmic/space/1` and `/cosmic/gateway/1`.
 ///
 /// # Errors
 /// If somebody takes them already.
 pub fn start(spaces: &Spaces, packs: &Packs) -> Result<(), cosmic_net::Error> {
+    report::start(spaces.context())?;
     let incoming = spaces.context().net.accept(protocol::SPACE)?;
     let (spaces, packs) = (spaces.clone(), packs.clone());
     spaces.context().tasks.clone().spawn("gateway", |stop| serve(spaces, packs, incoming, stop));
@@ -49,6 +51,7 @@ async fn serve(spaces: Spaces, packs: Packs, mut incoming: Incoming, stop: Shutd
                 debug!("a stream was dropped because sessions end");
             }
         } else {
+            spaces.context().metrics.sessions_sent_away.inc();
             let refusal = if is_open {
                 Refusal::new(RefusalCode::Busy, "as many sessions as this supernode takes are open")
             } else {

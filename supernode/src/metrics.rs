@@ -45,6 +45,7 @@ pub struct Metrics {
     pub(crate) entries_refused: Family<Reason, Counter>,
     pub(crate) sessions_refused: Family<Reason, Counter>,
     pub(crate) work_missing: Counter,
+    pub(crate) sessions_sent_away: Counter,
     pub(crate) receipts_signed: Counter,
     pub(crate) sessions: Gauge,
     pub(crate) spaces: Gauge,
@@ -91,6 +92,11 @@ impl Metrics {
                 "work_missing",
                 "Sessions refused to strangers that brought no work while there was too much to do",
                 m.work_missing,
+            );
+            room.register(
+                "sessions_sent_away",
+                "Sessions sent to other supernodes: this one is full or leaves",
+                m.sessions_sent_away,
             );
             room.register("receipts_signed", "Receipts signed", m.receipts_signed);
             room.register("sessions", "Sessions of devices that are open", m.sessions);

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use cosmic_common::{
     address::{Address, ParseAddressError},
     id::PeerId,
-    protocol::{OBJECT, Protocol, REPLICA, SHARD, SPACE},
+    protocol::{GATEWAY, OBJECT, Protocol, REPLICA, SHARD, SPACE},
 };
 use cosmic_custody::Standing;
 use cosmic_identity::signed::Signed;
@@ -55,7 +55,7 @@ use crate::{
 /// How long everything may take to end before it is dropped.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// What others may open streams of.
-const PROTOCOLS: [Protocol; 6] = [SPACE, REPLICA, OBJECT, SHARD, CARE, SUMMARY];
+const PROTOCOLS: [Protocol; 7] = [SPACE, GATEWAY, REPLICA, OBJECT, SHARD, CARE, SUMMARY];
 
 /// Why a supernode cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ mod deletion;
 mod device;
 mod entries;
 mod formats;
+mod gateways;
 mod handoff;
 mod hostile;
 mod moves;

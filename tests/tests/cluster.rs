@@ -30,6 +30,7 @@ mod cluster {
     mod promises;
     mod recoding;
     mod regions;
+    mod rehoming;
     mod s3;
     mod scrub;
     mod shelf;

@@ -27,7 +27,7 @@ pub use config::{Admission, Door, NetworkConfig, NetworkKey};
 pub use endpoint::{Edition, Endpoint};
 pub use error::Error;
 pub use exchange::{Exchange, Outcome, RingMessage, Step, Summary};
-pub use gateway::Candidate;
+pub use gateway::{Candidate, GatewayReport};
 pub use label::Label;
 pub use member::{Consent, Member, State};
 pub use members::{Inserted, Members, Version};

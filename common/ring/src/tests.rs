@@ -2,6 +2,7 @@
 
 mod atlas;
 mod formats;
+mod gateways;
 mod people;
 mod tables;
 mod trust;

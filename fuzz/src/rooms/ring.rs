@@ -8,7 +8,7 @@ use cosmic_common::{
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_ring::{
-    Admission, Atlas, Consent, Door, Endpoint, Exchange, Label, Member, Members, NetworkAnswer,
+    Admission, Atlas, Consent, Door, Endpoint, Exchange, GatewayReport, Label, Member, Members, NetworkAnswer,
     NetworkConfig, NetworkKey, NetworkRequest, Regions, RingMessage, Vouches, endpoint::verify_endpoint,
     member::verify_member, vouches::verify_vouches,
 };
@@ -27,6 +27,7 @@ pub const ROOM: Room = Room {
         decoder("member", check::signed::<Member>),
         decoder("endpoint", check::signed::<Endpoint>),
         decoder("vouches", check::signed::<Vouches>),
+        decoder("gateway-report", check::only_record::<GatewayReport>),
         decoder("network-request", check::only_record::<NetworkRequest>),
         decoder("network-answer", network_answer),
         decoder("ring-message", check::only_record::<RingMessage>),

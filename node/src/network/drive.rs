@@ -29,6 +29,7 @@ use tokio::sync::{
 
 use self::reading::{load, name_places};
 use super::{
+    choosing,
     flight::{Asking, Flight, Wanting},
     opening::Opened,
 };
@@ -39,6 +40,15 @@ use crate::{
     node::{GatewaySession, Node},
     safety::{self, Signed},
 };
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// As the machine says.
+    pub end: End,
+    /// Whether the peer sent this device to another one.
+    pub sent_away: bool,
+}
 
 /// A session under way.
 struct Driver {
@@ -58,6 +68,7 @@ struct Driver {
     wanting: Wanting,
     /// Present if the peer is a gateway: it signs receipts and keeps objects.
     gateway: Option<GatewaySession>,
+    sent_away: bool,
     end: Option<End>,
 }
 
@@ -71,7 +82,7 @@ pub async fn drive(
     opened: Opened,
     is_gateway: bool,
     shutdown: &Shutdown,
-) -> Result<End, Error> {
+) -> Result<Ended, Error> {
     let Opened { stream, summary, events, session } = opened;
     let told: BTreeMap<LogId, u64> =
         summary.channels.values().flatten().map(|(log, head)| (*log, head.seq)).collect();
@@ -85,7 +96,7 @@ pub async fn drive(
         Err(error) => {
             tracing::error!(space = %space.short(), %error, "a session cannot be held");
             node.context.uplinks.session(&space, false);
-            return Ok(End::Unable);
+            return Ok(Ended { end: End::Unable, sent_away: false });
         }
     };
     let mut driver = Driver {
@@ -100,6 +111,7 @@ pub async fn drive(
         asking: Asking::default(),
         wanting: Wanting::default(),
         gateway,
+        sent_away: false,
         end: None,
     };
     if let Some(session) = gateway {
@@ -118,7 +130,7 @@ pub async fn drive(
     } else {
         node.sessions.parted(partner.gateway, partner.session);
     }
-    end
+    Ok(Ended { end: end?, sent_away: driver.sent_away })
 }
 
 impl Driver {
@@ -213,6 +225,7 @@ impl Driver {
             }
             Ok(SpaceFrame::Refused(refusal)) => {
                 tracing::info!(space = %self.space.short(), %refusal, "the peer ended the session");
+                self.sent_away = choosing::sends_away(&refusal);
                 vec![Input::PeerGone]
             }
             // A device signs for nothing and packs nothing.

@@ -4,7 +4,10 @@ use cosmic_net::{Incoming, Stream};
 use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
 use cosmic_sync::door::End;
 
-use super::{drive::drive, opening};
+use super::{
+    drive::{Ended, drive},
+    opening,
+};
 use crate::node::Node;
 
 /// Accepts sessions until the shutdown; more than the group holds are refused by closing the stream.
@@ -29,12 +32,14 @@ async fn one(node: Node, stream: Stream, shutdown: Shutdown) {
     };
     let _vouch = node.net.vouch(peer);
     match drive(&node, space, opened, false, &shutdown).await {
-        Ok(End::Refused(_)) => {
+        Ok(Ended { end: End::Refused(_), .. }) => {
             if let Err(error) = node.net.disconnect(peer).await {
                 tracing::debug!(%error, "the peer was gone already");
             }
         }
-        Ok(end) => tracing::debug!(peer = %peer.short(), ?end, "another device's session ended"),
+        Ok(Ended { end, .. }) => {
+            tracing::debug!(peer = %peer.short(), ?end, "another device's session ended")
+        }
         Err(error) => tracing::warn!(peer = %peer.short(), %error, "another device's session failed"),
     }
 }

@@ -3,17 +3,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
 use cosmic_common::id::{PeerId, SpaceId};
-use cosmic_ring::Regions;
-use cosmic_runtime::{random, shutdown::Shutdown, tasks::Group};
+use cosmic_runtime::{clock::Monotonic, shutdown::Shutdown, tasks::Group};
 use cosmic_sync::door::End;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{drive::drive, opening};
+use super::{
+    choosing,
+    drive::{Ended, drive},
+    opening,
+};
 use crate::{
     error::Error,
     event::Event,
@@ -87,17 +89,28 @@ async fn wanted(node: &Node) -> Result<BTreeSet<(SpaceId, Partner)>, Error> {
 
 async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) {
     let mut pause = PAUSE_FIRST;
+    // Where the last gateway sent this device, and since when there is none.
+    let (mut advised, mut without) = (Vec::new(), None);
     loop {
         let mut online = node.online.subscribe();
         if shutdown.unless(online.wait_for(|online| *online)).await.is_none() {
             return;
         }
         let began = node.clock().monotonic();
-        let Some(peer) = choose(&node, space, partner, &shutdown).await else { return };
-        match hold(&node, space, partner, peer, &shutdown).await {
-            Ok(Some(end)) => {
-                tracing::debug!(space = %space.short(), peer = %peer.short(), ?end, "a session ended");
-                if !matches!(end, End::Closed) {
+        let peer = match partner {
+            Partner::Device(peer) => peer,
+            Partner::Gateway => match choosing::gateway(&node, space, &advised, &shutdown).await {
+                Some(peer) => peer,
+                None => return,
+            },
+        };
+        let mut sent_away = false;
+        match hold(&node, space, partner, peer, &mut without, &shutdown).await {
+            Ok(Some(ended)) => {
+                tracing::debug!(space = %space.short(), peer = %peer.short(), ?ended, "a session ended");
+                sent_away = ended.sent_away;
+                without = (!matches!(ended.end, End::Closed)).then(|| node.clock().monotonic());
+                if without.is_some() {
                     node.gateways.failed_now(peer, node.clock().now());
                 }
             }
@@ -107,7 +120,13 @@ async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) 
                 let reason = cosmic_runtime::exit::sentence(&error);
                 tracing::debug!(space = %space.short(), peer = %peer.short(), reason, "no session");
                 node.gateways.failed_now(peer, node.clock().now());
+                advised.clear();
             }
+        }
+        if sent_away && partner == Partner::Gateway {
+            let Some(named) = shutdown.unless(choosing::advice(&node, peer)).await else { return };
+            advised = named;
+            continue;
         }
         let lasted = node.clock().monotonic().since(began) >= LASTED;
         pause = if lasted { PAUSE_FIRST } else { (pause * 2).min(PAUSE_MAX) };
@@ -117,35 +136,15 @@ async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) 
     }
 }
 
-/// Whom to try next; waits while no supernode is known.
-async fn choose(node: &Node, space: SpaceId, partner: Partner, shutdown: &Shutdown) -> Option<PeerId> {
-    let Partner::Device(peer) = partner else {
-        let regions = node.regions(space).await.unwrap_or_else(|error| {
-            tracing::warn!(space = %space.short(), %error, "the regions of a space cannot be read");
-            Arc::new(Regions::ALL)
-        });
-        let mut ring = node.gateways.watch();
-        loop {
-            let draw = u64::from_be_bytes(random::bytes());
-            if let Some(peer) = node.gateways.pick(&regions, node.clock().now(), draw) {
-                return Some(peer);
-            }
-            if !matches!(shutdown.unless(ring.changed()).await, Some(Ok(()))) {
-                return None;
-            }
-        }
-    };
-    Some(peer)
-}
-
-/// Opens and drives one session; nothing if the space is no longer here.
+/// Opens and drives one session; nothing if the space is no longer here, or the process ends.
 async fn hold(
     node: &Node,
     space: SpaceId,
     partner: Partner,
     peer: PeerId,
+    without: &mut Option<Monotonic>,
     shutdown: &Shutdown,
-) -> Result<Option<End>, opening::Error> {
+) -> Result<Option<Ended>, opening::Error> {
     if let Partner::Device(peer) = partner {
         let addresses: BTreeMap<PeerId, _> =
             node.read(move |connection| space_peers(connection, &space)).await?;
@@ -153,19 +152,23 @@ async fn hold(
             node.net.add_addresses(peer, addresses).await?;
         }
     }
-    let opened = match opening::open(node, space, peer).await {
-        Ok(opened) => opened,
-        Err(opening::Error::Node(Error::NoSpace { .. })) => return Ok(None),
-        Err(error) => return Err(error),
+    // A gateway that died without a word is waited for longer than a process may take to end.
+    let opened = match shutdown.unless(opening::open(node, space, peer)).await {
+        Some(Ok(opened)) => opened,
+        None | Some(Err(opening::Error::Node(Error::NoSpace { .. }))) => return Ok(None),
+        Some(Err(error)) => return Err(error),
     };
     node.gateways.works(&peer);
     let is_gateway = partner == Partner::Gateway;
+    if let Some(since) = without.take().filter(|_since| is_gateway) {
+        node.metrics.rehoming_seconds.observe(node.clock().monotonic().since(since).as_secs_f64());
+    }
     match drive(node, space, opened, is_gateway, shutdown).await {
-        Ok(end) => {
-            if matches!(end, End::Refused(_)) {
+        Ok(ended) => {
+            if matches!(ended.end, End::Refused(_)) {
                 node.net.disconnect(peer).await?;
             }
-            Ok(Some(end))
+            Ok(Some(ended))
         }
         Err(Error::NoSpace { .. }) => Ok(None),
         Err(error) => Err(error.into()),

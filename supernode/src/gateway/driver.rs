@@ -494,6 +494,7 @@ impl Live {
             return;
         }
         if self.leaves.is_some_and(|at| at <= now) {
+            self.context.metrics.sessions_sent_away.inc();
             self.end = Some(Ending::Refusing(Refusal::new(RefusalCode::Stopping, LEAVING)));
             return;
         }

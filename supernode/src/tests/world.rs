@@ -103,8 +103,15 @@ impl World {
         let network = MemoryNetwork::new();
         let joined: Vec<_> = (1..=count)
             .map(|n| {
-                let protocols =
-                    [protocol::SPACE, protocol::REPLICA, protocol::OBJECT, protocol::SHARD, CARE, SUMMARY];
+                let protocols = [
+                    protocol::SPACE,
+                    protocol::GATEWAY,
+                    protocol::REPLICA,
+                    protocol::OBJECT,
+                    protocol::SHARD,
+                    CARE,
+                    SUMMARY,
+                ];
                 (key(n), network.join(key(n).peer_id(), &protocols, Arc::new(RefuseAll)))
             })
             .collect();

@@ -12,8 +12,8 @@ use super::{
     vouched_config, vouches,
 };
 use crate::{
-    ClassStep, Door, Exchange, Member, NetworkAnswer, NetworkConfig, NetworkRequest, RingMessage, State,
-    Vouches,
+    ClassStep, Door, Exchange, GatewayReport, Member, NetworkAnswer, NetworkConfig, NetworkRequest,
+    RingMessage, State, Vouches,
 };
 
 fn configs() -> Vec<Signed<NetworkConfig>> {
@@ -71,6 +71,14 @@ fn vouched_messages() -> Vec<RingMessage> {
     ]
 }
 
+fn reports() -> Vec<GatewayReport> {
+    let alternatives = (1..4).map(|number| supernode(number).peer_id()).collect();
+    vec![
+        GatewayReport { sessions: 7, sessions_max: 4096, leaving: false, alternatives: vec![] },
+        GatewayReport { sessions: u32::MAX, sessions_max: u32::MAX, leaving: true, alternatives },
+    ]
+}
+
 fn answers() -> Vec<NetworkAnswer> {
     vec![
         NetworkAnswer::OtherNetwork,
@@ -102,6 +110,7 @@ fn golden_bytes_of_version_1() {
     golden("network-request.v1.hex", &[NetworkRequest { network: network() }]);
     golden("network-answer.v1.hex", &answers());
     golden("ring-message.v1.hex", &messages());
+    golden("gateway-report.v1.hex", &reports());
 }
 
 #[test]
@@ -130,6 +139,7 @@ fn the_largest_of_each_fit_their_limits() {
     let trusting = vouches(1, u64::MAX, &(2..18).collect::<Vec<_>>());
     assert!(trusting.to_bytes().len() <= Signed::<Vouches>::LIMIT);
     trusting.unverified().check().unwrap();
+    assert!(reports().iter().all(|report| report.to_bytes().len() <= GatewayReport::LIMIT));
     let hash = cosmic_common::hash::plain(b"");
     let version = crate::Version { term: u64::MAX, sequence: u64::MAX, hash };
     let edition = crate::Edition { sequence: u64::MAX, hash };
@@ -150,6 +160,7 @@ proptest! {
         prop_assert!(Signed::<NetworkConfig>::from_bytes(&bytes).is_err());
         prop_assert!(Signed::<crate::Endpoint>::from_bytes(&bytes).is_err());
         prop_assert!(Signed::<Vouches>::from_bytes(&bytes).is_err());
+        prop_assert!(GatewayReport::from_bytes(&bytes).is_ok_and(|report| report.to_bytes() == bytes) || GatewayReport::from_bytes(&bytes).is_err());
         let message = RingMessage::from_bytes(&bytes).map(|read| read.to_bytes().len());
         let answer = NetworkAnswer::from_bytes(&bytes).map(|read| read.to_bytes().len());
         prop_assert!([message, answer].into_iter().flatten().all(|length| length <= bytes.len()));

@@ -2,7 +2,7 @@
 
 use cosmic_common::record::Record;
 use cosmic_identity::signed::Signed;
-use proptest::{collection::vec, prelude::*, sample::Index};
+use proptest::{collection::vec, prelude::*};
 
 use super::{
     config, endpoint, key, label, member, members, network, network_key, open_config, operator, signed,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Admission, Consent, Door, Error, Exchange, Inserted, Member, Members, NetworkAnswer, NetworkConfig,
-    NetworkRequest, Outcome, RingMessage, State, gateway,
+    NetworkRequest, Outcome, RingMessage, State,
 };
 
 /// Records of a few peers by a few operators, some of one number, in any state.
@@ -135,48 +135,6 @@ proptest! {
             }
         }
         prop_assert_eq!(known.digest(), before);
-    }
-
-    #[test]
-    fn gateways_are_all_tried_once_in_an_order_of_the_seed(
-        weights in vec((1_u16..10, 0_u32..100), 0..20), seed: [u8; 32], turn in any::<Index>(),
-    ) {
-        let mut candidates: Vec<_> = (0..).zip(&weights).map(|(number, (weight, load))| gateway::Candidate {
-            peer: supernode(number).peer_id(), weight: *weight, load: *load,
-        }).collect();
-        let order: Vec<_> = gateway::order(&candidates, &seed).collect();
-        prop_assert_eq!(gateway::choose(&candidates, &seed), order.first().copied());
-        if !candidates.is_empty() {
-            let by = turn.index(candidates.len());
-            candidates.rotate_left(by);
-        }
-        prop_assert!(gateway::order(&candidates, &seed).eq(order.iter().copied()), "whatever order they came in");
-        let mut all: Vec<_> = candidates.iter().map(|candidate| candidate.peer).collect();
-        let mut order = order;
-        all.sort_unstable();
-        order.sort_unstable();
-        prop_assert_eq!(order, all);
-    }
-}
-
-#[test]
-fn gateways_fill_by_their_capacity() {
-    let mut candidates: Vec<_> = (0..10)
-        .map(|number| gateway::Candidate {
-            peer: supernode(number).peer_id(),
-            weight: 1 + number % 4,
-            load: 0,
-        })
-        .collect();
-    for device in 0..10_000_u32 {
-        let seed = *blake3::hash(&device.to_be_bytes()).as_bytes();
-        let chosen = gateway::choose(&candidates, &seed).unwrap();
-        candidates.iter_mut().find(|candidate| candidate.peer == chosen).unwrap().load += 1;
-    }
-    let weight: u32 = candidates.iter().map(|candidate| u32::from(candidate.weight)).sum();
-    for candidate in candidates {
-        let share = 10_000 * u32::from(candidate.weight) / weight;
-        assert!(candidate.load * 100 <= share * 105, "{} of {share}", candidate.load);
     }
 }
 
