@@ -6,7 +6,7 @@ RULES := -p cosmic-common -p cosmic-identity -p cosmic-log -p cosmic-space -p co
 NAME ?= erasure
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 
-.PHONY: help prepare build demo up test rules lint format doc deny bench soak simulate fuzz
+.PHONY: help prepare build demo up test rules lint format doc deny bench nat soak simulate fuzz
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,9 @@ format: ## write the house format
 
 bench: build ## one benchmark as JSON: make bench NAME=files
 	$(BIN)/cosmic-loadtest bench $(NAME) --json
+
+nat: build ## devices behind routers of every kind, in network namespaces (as root): make nat ARGS=--all
+	$(BIN)/cosmic-loadtest nat $(ARGS)
 
 simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000, or 5000@100000
 	export COSMIC_SEEDS=$${SEEDS:-2000}; $(CARGO) test --locked -p cosmic-sync -p cosmic-custody -p cosmic-summary sim::

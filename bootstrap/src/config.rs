@@ -95,6 +95,7 @@ impl Config {
             guard: self.guard,
             // Nothing of that kind passes here.
             bulk: false,
+            circuits: false,
             ..cosmic_net::Config::default()
         })
     }

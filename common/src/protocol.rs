@@ -50,11 +50,15 @@ pub const RING: Protocol = Protocol::new("/cosmic/ring/1");
 pub const SPACE: Protocol = Protocol::new("/cosmic/space/1");
 /// Anyone to a supernode: how loaded it is as a gateway, and where else to go.
 pub const GATEWAY: Protocol = Protocol::new("/cosmic/gateway/1");
+/// Device to gateway, and gateway to replica: where the devices of a space are.
+pub const MEETING: Protocol = Protocol::new("/cosmic/meeting/1");
 /// Supernode to supernode: entries of the spaces both keep.
 pub const REPLICA: Protocol = Protocol::new("/cosmic/replica/1");
 /// Device to gateway: sealed chunks in and out.
 pub const OBJECT: Protocol = Protocol::bulk("/cosmic/object/1");
 /// Supernode to supernode: shards, manifests and placements.
 pub const SHARD: Protocol = Protocol::bulk("/cosmic/shard/1");
+/// Device to supernode or bootstrap node: whether others reach it from outside.
+pub const REACH: Protocol = Protocol::new("/cosmic/reach/1");
 /// Any two peers: where the bulk plane of the other one is, and for how long it may be used.
 pub const BULK: Protocol = Protocol::new("/cosmic/bulk/1");

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod canary;
 pub mod demo;
 pub mod hostile;
+pub mod nat;
 pub mod network;
 pub mod process;
 pub mod up;

@@ -3,7 +3,7 @@
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use cosmic_loadtest::{bench, demo, up};
+use cosmic_loadtest::{bench, demo, nat, up};
 use cosmic_runtime::{exit::sentence, shutdown::Signals};
 use serde_json::Value;
 
@@ -65,6 +65,24 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         samples: usize,
     },
+    /// The NAT laboratory: pairs of devices behind routers of every kind, in network namespaces (needs root)
+    Nat {
+        /// All pairs and troubles, not a chosen dozen
+        #[arg(long)]
+        all: bool,
+        /// Only pairs in which device a stands behind this
+        #[arg(long)]
+        a: Option<nat::Router>,
+        /// Only pairs in which device b stands behind this
+        #[arg(long)]
+        b: Option<nat::Router>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Keep the directories and logs of all processes here
+        #[arg(long, value_name = "DIRECTORY")]
+        keep: Option<PathBuf>,
+    },
     /// Print a completion script
     Completions(cosmic_cli::Completions),
 }
@@ -75,6 +93,7 @@ impl Command {
             Self::Demo { .. } => "demo",
             Self::Up { .. } => "up",
             Self::Bench { .. } => "bench",
+            Self::Nat { .. } => "nat",
             Self::Completions(_) => "completions",
         }
     }
@@ -119,8 +138,38 @@ async fn carry_out(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Bench { name, json, mib, shards, documents, samples } => {
             show(&bench::run(name, &bench::Options { mib, shards, documents, samples }).await?, json);
         }
+        Command::Nat { all, a, b, json, keep } => laboratory(all, (a, b), json, keep).await?,
         Command::Completions(completions) => completions.print::<Arguments>("cosmic-loadtest")?,
         Command::Up { .. } => {}
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "rows as they come, and the table that was asked for"
+)]
+async fn laboratory(
+    all: bool,
+    (a, b): (Option<nat::Router>, Option<nat::Router>),
+    json: bool,
+    keep: Option<PathBuf>,
+) -> Result<(), Box<dyn Error>> {
+    if let Some(reason) = nat::missing() {
+        eprintln!("nat: skipped: {reason}");
+        return Ok(());
+    }
+    let mut cases = if all { nat::Case::all() } else { nat::Case::chosen() };
+    cases.retain(|case| a.is_none_or(|a| case.a == a) && b.is_none_or(|b| case.b == b));
+    let temporary = tempfile::Builder::new().prefix("cosmic-nat-").tempdir()?;
+    let directory = keep.as_deref().unwrap_or_else(|| temporary.path());
+    std::fs::create_dir_all(directory)?;
+    let outcomes = nat::run(directory, &cases, |outcome| eprintln!("{outcome}")).await?;
+    if json {
+        println!("{}", nat::figures(&outcomes))
+    } else {
+        print!("{}", nat::table(&outcomes))
     }
     Ok(())
 }

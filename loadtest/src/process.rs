@@ -116,9 +116,18 @@ pub fn binary(name: &str) -> Result<PathBuf, Error> {
     candidates.into_iter().find(|path| path.is_file()).ok_or(missing)
 }
 
-/// `name` without the settings meant for whoever runs it: a process refuses `COSMIC_` variables it does not know.
-fn program(name: &str) -> Result<Command, Error> {
-    let mut command = Command::new(binary(name)?);
+/// `name`, run by the command `through` if there is one, without the settings meant for whoever runs it: a process refuses
+/// `COSMIC_` variables it does not know.
+fn program(through: &[&str], name: &str) -> Result<Command, Error> {
+    let binary = binary(name)?;
+    let mut command = match through {
+        [] => Command::new(binary),
+        [runner, arguments @ ..] => {
+            let mut command = Command::new(runner);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("COSMIC_") {
             command.env_remove(variable);
@@ -132,7 +141,20 @@ fn program(name: &str) -> Result<Command, Error> {
 /// # Errors
 /// [`Error`] if it cannot be started or does not succeed.
 pub async fn command(name: &str, arguments: &[&str], input: Option<&str>) -> Result<String, Error> {
-    let mut child = program(name)?
+    command_through(&[], name, arguments, input).await
+}
+
+/// As [`command`], run by another command, such as `ip netns exec NAME`.
+///
+/// # Errors
+/// As [`command`].
+pub async fn command_through(
+    through: &[&str],
+    name: &str,
+    arguments: &[&str],
+    input: Option<&str>,
+) -> Result<String, Error> {
+    let mut child = program(through, name)?
         .args(arguments)
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
@@ -182,6 +204,29 @@ impl Process {
         arguments: &[&str],
         environment: &[(String, String)],
     ) -> Result<Self, Error> {
+        Self::launch(&[], name, directory, arguments, environment).await
+    }
+
+    /// As [`Process::start`], run by another command that becomes it, such as `ip netns exec NAME`.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub async fn start_through(
+        through: &[&str],
+        name: &str,
+        directory: &Path,
+        arguments: &[&str],
+    ) -> Result<Self, Error> {
+        Self::launch(through, name, directory, arguments, &[]).await
+    }
+
+    async fn launch(
+        through: &[&str],
+        name: &str,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(io_error(format!("cannot create {}", directory.display())))?;
         let log_path = directory.with_extension("log");
         let log = File::options()
@@ -190,7 +235,7 @@ impl Process {
             .open(&log_path)
             .map_err(io_error(format!("cannot write {}", log_path.display())))?;
         let log_again = log.try_clone().map_err(io_error("cannot share the log"))?;
-        let child = program(name)?
+        let child = program(through, name)?
             .arg("run")
             .arg("--data-dir")
             .arg(directory)

@@ -13,6 +13,7 @@ use cosmic_runtime::{
 use crate::{error::Error, node::Node};
 
 mod deletion;
+mod doctor;
 mod documents;
 mod durability;
 mod events;

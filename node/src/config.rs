@@ -27,6 +27,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether files travel by the bulk plane of a supernode, where it has one; else with everything else.
     pub bulk: bool,
+    /// Whether to be reachable through relays, and to punch holes from there, where nobody reaches this device directly.
+    pub relays: bool,
+    /// Whether to find devices of the same local network, and be found by them (mDNS).
+    pub mdns: bool,
+    /// Whether to ask the router for a port (UPnP).
+    pub upnp: bool,
     /// Address and port of the API; port 0 takes a free one.
     pub http: SocketAddr,
     /// Host names, besides IP addresses and `localhost`, under which the API may be reached.
@@ -43,6 +49,9 @@ impl Default for Config {
             network: None,
             listen: ([0, 0, 0, 0], 7420).into(),
             bulk: true,
+            relays: true,
+            mdns: true,
+            upnp: true,
             http: ([127, 0, 0, 1], 7421).into(),
             host_names: Vec::new(),
             offline: false,

@@ -4,6 +4,7 @@ mod choosing;
 pub mod drive;
 mod flight;
 pub mod gateways;
+pub mod meeting;
 pub mod objects;
 pub mod opening;
 mod resting;

@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     files::cache::Cache,
     metrics::Metrics,
-    network::gateways::Gateways,
+    network::{gateways::Gateways, meeting::Meetings},
     safety::Safety,
 };
 
@@ -46,6 +46,8 @@ pub struct Rooms {
     pub net: Handle,
     /// Supernodes that can be gateways.
     pub gateways: Gateways,
+    /// Other devices of the spaces.
+    pub meetings: Meetings,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether the person wants to be online.

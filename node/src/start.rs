@@ -9,7 +9,7 @@ use cosmic_common::{
 use cosmic_custody::standing::Standing;
 use cosmic_identity::key::SecretKey;
 use cosmic_membership::{NetworkFile, RingView};
-use cosmic_net::{Actor, Handle, Options, RefuseAll};
+use cosmic_net::{Actor, Handle, Options, RefuseAll, RelayPeer};
 use cosmic_runtime::{
     admin::{self, Admin},
     clock::Clock,
@@ -36,6 +36,7 @@ use crate::{
     metrics::Metrics,
     network::{
         gateways::{Gateway, Gateways},
+        meeting::{self, Meetings},
         serve, sessions, sharing, upload,
     },
     node::{Node, Rooms, Sessions},
@@ -131,6 +132,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), Error> {
         cache: Cache::open(directory.path().join("chunks"))?,
         net,
         gateways: Gateways::default(),
+        meetings: Meetings::default(),
         metrics,
         online: watch::Sender::new(!config.offline),
         sessions: Sessions::default(),
@@ -164,8 +166,16 @@ async fn bind_network(
 ) -> Result<(Handle, Actor), Error> {
     let metrics = cosmic_net::Metrics::default();
     registry.room("net", |room| metrics.register(room));
-    let config =
-        cosmic_net::Config { listen: config.addresses(), bulk: config.bulk, ..cosmic_net::Config::default() };
+    // Within one machine there is no local network, and no router.
+    let is_outside = !config.listen.ip().is_loopback();
+    let config = cosmic_net::Config {
+        listen: config.addresses(),
+        bulk: config.bulk,
+        circuits: config.relays,
+        mdns: config.mdns && is_outside,
+        upnp: config.upnp && is_outside,
+        ..cosmic_net::Config::default()
+    };
     let protocols = &[SPACE, OBJECT];
     Ok(cosmic_net::bind(Options { key, config, protocols, validator: Arc::new(RefuseAll), metrics }).await?)
 }
@@ -204,6 +214,8 @@ fn spawn_rooms(node: &Node, tasks: &Tasks) -> Result<(), Error> {
     tasks.spawn("serve", move |shutdown| serve::serve(serving, incoming, inward, shutdown));
     tasks.spawn("keep", move |shutdown| sessions::keep_all(keeping, outward, shutdown));
     tasks.spawn("upload", move |shutdown| upload::run(uploading, shutdown));
+    let meeting = node.clone();
+    tasks.spawn("meeting", move |shutdown| meeting::run(meeting, shutdown));
     Ok(())
 }
 
@@ -232,6 +244,13 @@ async fn adopt_ring(node: &Node, ring: Arc<RingView>) {
         if let Err(error) = node.net.add_addresses(*peer, addresses).await {
             tracing::debug!(%error, "an address of the ring is not used");
         }
+    }
+    let relays = ring.members.active().map(|member| RelayPeer {
+        peer: member.peer,
+        operator: member.operator.as_bytes().iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)),
+    });
+    if let Err(error) = node.net.set_relays(relays.collect()).await {
+        tracing::debug!(%error, "the network ends");
     }
     node.safety.set_ring(Standing::of(&ring.members), Arc::clone(&ring.atlas));
     let counting = node.clone();

@@ -9,7 +9,7 @@ use cosmic_common::{
     hash,
     id::{Incarnation, ObjectId, PeerId, SpaceId},
     limit::{MESSAGE_MAX_BYTES, OBJECT_MAX_BYTES},
-    protocol::{OBJECT, REPLICA, SHARD, SPACE},
+    protocol::{MEETING, OBJECT, REPLICA, SHARD, SPACE},
     record::Record as _,
 };
 use cosmic_custody::message::{
@@ -188,7 +188,7 @@ fn view(hands: &[(SecretKey, Handle, Tasks)]) -> Outcome<RingView> {
 async fn bind(key: &SecretKey, tasks: &Tasks, serve: bool) -> Outcome<Handle> {
     let listen = if serve { vec!["/ip4/127.0.0.1/tcp/0".parse()?] } else { Vec::new() };
     let config = cosmic_net::Config { listen, prefer: Transport::Tcp, ..cosmic_net::Config::default() };
-    let protocols: &[_] = if serve { &[SPACE, REPLICA, OBJECT, SHARD, care::CARE] } else { &[] };
+    let protocols: &[_] = if serve { &[SPACE, REPLICA, OBJECT, SHARD, MEETING, care::CARE] } else { &[] };
     let (validator, metrics) = (Arc::new(RefuseAll), cosmic_net::Metrics::default());
     let (net, actor) = cosmic_net::bind(Options { key, config, protocols, validator, metrics }).await?;
     tasks.spawn("network", |shutdown| actor.run(async move { shutdown.triggered().await }));

@@ -7,7 +7,7 @@ use std::{
 
 use cosmic_cli::Flags;
 use cosmic_common::address::{Address, ParseAddressError};
-use cosmic_net::Transport;
+use cosmic_net::{Relay, Transport};
 use cosmic_runtime::{
     admin,
     config::{self, Mistakes, Settings},
@@ -42,6 +42,8 @@ pub struct Config {
     pub connections_in_max: u32,
     /// What others may do before they are refused or kept out.
     pub guard: cosmic_net::GuardConfig,
+    /// What is relayed for devices that nobody reaches from outside.
+    pub relay: Relay,
     /// The admin door.
     pub admin: admin::Config,
     /// Logs.
@@ -98,6 +100,7 @@ impl Default for Config {
             // As many as there may be sessions.
             connections_in_max: 4096,
             guard: cosmic_net::GuardConfig::default(),
+            relay: Relay { enabled: true, ..Relay::default() },
             admin: admin::Config::on(ADMIN_PORT),
             log: telemetry::Config::default(),
             objects: objects::Config::default(),
@@ -168,6 +171,8 @@ impl Config {
             pending_in_max: 256,
             directory_server: true,
             guard: self.guard,
+            circuits: false,
+            relay: self.relay.clone(),
             ..cosmic_net::Config::default()
         })
     }

@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod holders;
 pub mod home;
 pub mod key_file;
+pub mod meeting;
 pub mod metrics;
 pub mod moves;
 pub mod objects;

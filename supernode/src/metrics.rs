@@ -49,6 +49,7 @@ pub struct Metrics {
     pub(crate) receipts_signed: Counter,
     pub(crate) sessions: Gauge,
     pub(crate) spaces: Gauge,
+    pub(crate) cards: Gauge,
     pub(crate) genesis_searches: Counter,
     pub(crate) kept_elsewhere: Counter,
     pub(crate) roots_equal: Counter,
@@ -81,6 +82,7 @@ impl Metrics {
         registry.room("supernode", |room| {
             let m = metrics.clone();
             room.register("entries_stored", "Entries stored durably", m.entries_stored);
+            room.register("cards", "Cards by which devices of a space find each other", m.cards);
             room.register(
                 "entries_forwarded",
                 "Entries kept until replicas have signed for them",

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use cosmic_common::{
     address::{Address, ParseAddressError},
     id::PeerId,
-    protocol::{GATEWAY, OBJECT, Protocol, REPLICA, SHARD, SPACE},
+    protocol::{GATEWAY, MEETING, OBJECT, Protocol, REPLICA, SHARD, SPACE},
 };
 use cosmic_custody::Standing;
 use cosmic_identity::signed::Signed;
@@ -37,6 +37,7 @@ use crate::{
     entries,
     holders::{Holders, Latest},
     home::{self, Home},
+    meeting::Meeting,
     metrics::Metrics,
     moves::{self, Moves},
     objects::{self, Objects},
@@ -55,7 +56,7 @@ use crate::{
 /// How long everything may take to end before it is dropped.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// What others may open streams of.
-const PROTOCOLS: [Protocol; 7] = [SPACE, GATEWAY, REPLICA, OBJECT, SHARD, CARE, SUMMARY];
+const PROTOCOLS: [Protocol; 8] = [SPACE, GATEWAY, REPLICA, OBJECT, SHARD, CARE, SUMMARY, MEETING];
 
 /// Why a supernode cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +160,7 @@ impl Services {
         let deletion =
             Deletion::new(context, shards.clone(), spaces.clone(), &config.deletion, deletion_metrics);
         objects::serve(&objects, &deletion, context, tasks)?;
+        Meeting::start(context)?;
         let care_metrics = care::Metrics::register(registry);
         let audit_metrics = audit::Metrics::register(registry);
         let audits = Audits::new(context, shards.clone(), config.care.audit_every(), audit_metrics);

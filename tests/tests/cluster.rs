@@ -24,6 +24,7 @@ mod cluster {
     mod migration;
     mod mistakes;
     mod moving;
+    mod nat;
     mod notes;
     mod openapi;
     mod packs;

@@ -9,6 +9,7 @@ pub mod error;
 pub mod handoff;
 pub mod level;
 pub mod liveness;
+pub mod meeting;
 pub mod message;
 pub mod moves;
 pub mod pack;
@@ -47,6 +48,7 @@ pub use error::Error;
 pub use handoff::HandOff;
 pub use level::Level;
 pub use liveness::{Liveness, Patience, Presence};
+pub use meeting::Meetings;
 pub use moves::{MemberMove, Movement, PartitionLoad};
 pub use pack::{
     Packed,

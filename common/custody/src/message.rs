@@ -1,11 +1,12 @@
 //! Messages of the streams that keep data: `/cosmic/space/1`, `/cosmic/replica/1`, `/cosmic/object/1`, `/cosmic/shard/1`,
-//! `/cosmic/care/1`.
+//! `/cosmic/care/1`, `/cosmic/meeting/1`.
 //!
 //! Signed and sealed things travel as the exact bytes their rooms made; this room does not open them.
 
 pub(crate) mod bounded;
 pub mod bulk;
 pub mod care;
+pub mod meeting;
 pub mod object;
 pub mod refusal;
 pub mod replica;

@@ -4,6 +4,7 @@ mod choice;
 mod formats;
 mod handoff;
 mod liveness;
+mod meeting;
 mod moves;
 mod packs;
 mod recode;

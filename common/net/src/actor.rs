@@ -5,7 +5,7 @@ use std::{ffi::OsStr, pin::Pin, sync::Arc, time::Duration};
 use cosmic_common::{
     address::Address,
     id::PeerId,
-    protocol::{BULK, Protocol},
+    protocol::{BULK, Protocol, REACH},
 };
 use cosmic_identity::key::SecretKey;
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -40,6 +40,9 @@ use crate::{
 };
 
 mod events;
+mod reaching;
+
+use reaching::Reaching;
 
 /// A surplus connection may still be chosen by a peer that has not seen the better one; by then it has.
 const SURPLUS_GRACE: Duration = Duration::from_secs(2);
@@ -48,6 +51,8 @@ const SURPLUS_GRACE: Duration = Duration::from_secs(2);
 const REFUSED_GRACE: Duration = Duration::from_secs(1);
 /// How long a peer whose port was refused is not dialed again, unless it is heard of.
 const AWAY: Duration = Duration::from_secs(2);
+/// How long what is under way on a circuit may go on after a direct connection has overtaken it.
+const OVERTAKEN_GRACE: Duration = Duration::from_secs(5);
 /// How long shutting down waits for connections to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -76,6 +81,7 @@ pub struct Actor {
     peers: Peers<Waiter>,
     queries: Queries,
     bulk: Option<Service>,
+    reaching: Reaching,
     timers: FuturesUnordered<Pin<Box<dyn Future<Output = Timer> + Send>>>,
 }
 
@@ -84,6 +90,8 @@ pub struct Actor {
 enum Waiter {
     Connect(Reply<()>),
     Open(Protocol, Reply<Stream>),
+    /// This process itself, for a reservation.
+    Reserve,
 }
 
 /// What is due.
@@ -91,6 +99,8 @@ enum Waiter {
 enum Timer {
     HeadStartOver(PeerId),
     SurplusDue(PeerId),
+    OvertakenDue(PeerId),
+    ReachingDue,
     RefusalStands(PeerId),
     AwayOver(PeerId),
 }
@@ -108,8 +118,11 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     let told = config.bulk && config.bulk_listen.is_some();
     let introductions: &[Protocol] = if told { &[BULK] } else { &[] };
     let guard = Guard::new(config.guard, config.connections_in_all(), metrics.clone());
-    let (inlets, mut incoming) = Inlets::new(&[protocols, introductions].concat(), &metrics, guard.clone());
+    let inquiries: &[Protocol] = if config.directory_server { &[REACH] } else { &[] };
+    let served = [protocols, introductions, inquiries].concat();
+    let (inlets, mut incoming) = Inlets::new(&served, &metrics, guard.clone());
     let introductions = if told { incoming.remove(&BULK) } else { None };
+    let inquiries = if config.directory_server { incoming.remove(&REACH) } else { None };
     let (plane, service) = if config.bulk {
         let bound = bulk::bind(&keypair, &config, inlets.clone(), introductions, metrics.clone())?;
         (Some(bound.0), Some(bound.1))
@@ -121,6 +134,7 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     let (events, _) = broadcast::channel(EVENTS_MAX);
     let (listening, listening_now) = watch::channel(Vec::new());
     let subscribe = events.downgrade();
+    let reaching = Reaching::new(peer, inquiries, commands.downgrade());
     let mut actor = Actor {
         swarm,
         peers: Peers::new(peer, config.prefer),
@@ -131,9 +145,11 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
         metrics,
         queries: Queries::new(validator),
         bulk: service,
+        reaching,
         timers: FuturesUnordered::new(),
     };
     actor.listen().await?;
+    actor.begin_reaching();
     let door = Backend::Swarm(Door { commands, bulk: plane });
     Ok((Handle::new((peer, guard), door, incoming, subscribe, listening_now), actor))
 }
@@ -174,6 +190,7 @@ impl Actor {
                 },
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(timer) = self.timers.next() => self.on_timer(timer),
+                happened = self.reaching.step() => self.on_reaching(happened),
                 () = step(&mut self.bulk) => {}
             }
         }
@@ -186,21 +203,28 @@ impl Actor {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::AddAddresses { peer, addresses, reply } => {
-                self.peers.told(peer, dialable(&peer, &addresses));
+                self.told(peer, dialable(&peer, &addresses));
                 answer(reply, Ok(()));
             }
             Command::AddExternalAddress { address, reply } => {
                 answer(reply, to_multiaddr(&address).map(|address| self.swarm.add_external_address(address)));
             }
             Command::Connect { peer, addresses, reply } => {
-                self.peers.told(peer, dialable(&peer, &addresses));
+                self.told(peer, dialable(&peer, &addresses));
                 self.want(peer, Waiter::Connect(reply));
             }
             Command::Open { peer, protocol, reply } => self.want(peer, Waiter::Open(protocol, reply)),
             Command::Locate { peer, reply } => {
-                let address = self.peers.address(&peer).cloned();
+                let direct = self.peers.connection(&peer).filter(|connection| !connection.is_relayed());
+                let address = direct.map(|connection| connection.address.clone());
                 answer(reply, address.ok_or(Error::Lost { peer, source: None }));
             }
+            Command::SetRelays { relays, reply } => {
+                self.set_relays(&relays);
+                answer(reply, Ok(()));
+            }
+            Command::Probe { peer, address, reply } => self.probe(peer, address, reply),
+            Command::Situation { reply } => answer(reply, Ok(self.situation())),
             Command::Disconnect { peer, reply } => {
                 if let Some(peer) = from_peer(&peer)
                     && self.swarm.disconnect_peer_id(peer).is_err()
@@ -230,12 +254,18 @@ impl Actor {
                 }
             }
             Timer::SurplusDue(peer) => self.close_surplus(peer),
+            Timer::OvertakenDue(peer) => {
+                for circuit in self.peers.overtaken(&peer) {
+                    self.swarm.close_connection(circuit);
+                }
+            }
+            Timer::ReachingDue => self.on_reaching_due(),
             Timer::RefusalStands(peer) => {
                 let waiters = self.peers.refusal_stands(&peer);
                 if !waiters.is_empty() {
                     self.after(AWAY, Timer::AwayOver(peer));
                 }
-                waiters.into_iter().for_each(|waiter| waiter.refuse(away(peer)));
+                waiters.into_iter().for_each(|waiter| self.refuse(peer, waiter, away(peer)));
             }
             Timer::AwayOver(peer) => self.peers.forgive(&peer),
         }
@@ -244,15 +274,16 @@ impl Actor {
     /// Serves somebody at once, or when the shared dial has succeeded.
     fn want(&mut self, peer: PeerId, waiter: Waiter) {
         if self.peers.is_local(&peer) {
-            return waiter.refuse(Error::OwnPeer);
+            return self.refuse(peer, waiter, Error::OwnPeer);
         }
         match self.peers.want(peer, waiter) {
             Want::Connected(waiter, connection) => self.serve(peer, connection, waiter),
             Want::Dial(addresses) => self.dial(peer, addresses),
             Want::Join => {}
-            Want::Away(waiter) => waiter.refuse(away(peer)),
+            Want::Away(waiter) => self.refuse(peer, waiter, away(peer)),
             Want::Busy(waiter) => {
-                waiter.refuse(Error::Busy { queue: "the list of those who wait for dials" })
+                let busy = Error::Busy { queue: "the list of those who wait for dials" };
+                self.refuse(peer, waiter, busy);
             }
         }
     }
@@ -260,6 +291,7 @@ impl Actor {
     fn serve(&mut self, peer: PeerId, connection: ConnectionId, waiter: Waiter) {
         match waiter {
             Waiter::Connect(reply) => answer(reply, Ok(())),
+            Waiter::Reserve => self.reserve_at(peer),
             // Who has left by now must not get a stream that nobody would ever read.
             Waiter::Open(_, reply) if reply.is_closed() => {}
             Waiter::Open(protocol, reply) => {
@@ -268,6 +300,22 @@ impl Actor {
                     self.swarm.behaviour_mut().streams.open(peer, connection, opening);
                 }
             }
+        }
+    }
+
+    /// A peer may be reached there as well; a dial that is under way goes on with it.
+    fn told(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = libp2p::Multiaddr>) {
+        if self.peers.told(peer, addresses) {
+            self.after(self.config.head_start(), Timer::HeadStartOver(peer));
+        }
+    }
+
+    /// Tells somebody that no connection comes about.
+    fn refuse(&mut self, peer: PeerId, waiter: Waiter, error: Error) {
+        match waiter {
+            Waiter::Connect(reply) => answer(reply, Err(error)),
+            Waiter::Open(_, reply) => answer(reply, Err(error)),
+            Waiter::Reserve => self.relay_lost(peer),
         }
     }
 
@@ -320,7 +368,7 @@ impl Actor {
                     DialError::NoAddresses => Error::NoAddress { peer },
                     other => Error::Unreachable { peer, source: Error::shared(other) },
                 };
-                waiters.into_iter().for_each(|waiter| waiter.refuse(error.clone()));
+                waiters.into_iter().for_each(|waiter| self.refuse(peer, waiter, error.clone()));
             }
         }
         None
@@ -328,7 +376,7 @@ impl Actor {
 
     fn dials_failed(&mut self, peer: PeerId, error: Error) {
         for waiter in self.peers.give_up(&peer) {
-            waiter.refuse(error.clone());
+            self.refuse(peer, waiter, error.clone());
         }
     }
 
@@ -426,15 +474,6 @@ fn is_refusal(cause: &dyn std::error::Error) -> bool {
         next = cause.source();
     }
     false
-}
-
-impl Waiter {
-    fn refuse(self, error: Error) {
-        match self {
-            Self::Connect(reply) => answer(reply, Err(error)),
-            Self::Open(_, reply) => answer(reply, Err(error)),
-        }
-    }
 }
 
 impl std::fmt::Debug for Actor {

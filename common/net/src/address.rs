@@ -1,5 +1,7 @@
 //! Between the house's ids and addresses and those of libp2p, which nobody else sees.
 
+use std::net::IpAddr;
+
 use cosmic_common::{
     address::Address,
     id::PeerId,
@@ -19,6 +21,8 @@ pub enum Transport {
     Quic,
     /// TCP with Noise and yamux: fewer CPU seconds per byte.
     Tcp,
+    /// A circuit through a relay, for peers that nobody reaches from outside.
+    Relay,
     /// The in-memory network of tests.
     Memory,
 }
@@ -36,11 +40,38 @@ impl Transport {
 
 /// The transport of a libp2p address, if this build has it.
 pub(crate) fn transport(address: &Multiaddr) -> Option<Transport> {
+    if is_circuit(address) {
+        return Some(Transport::Relay);
+    }
     address.iter().find_map(|part| match part {
         Part::QuicV1 => Some(Transport::Quic),
         Part::Tcp(_) => Some(Transport::Tcp),
         _ => None,
     })
+}
+
+/// Whether an address leads through a relay.
+pub(crate) fn is_circuit(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Part::P2pCircuit)
+}
+
+/// Where a peer with a reservation at `relay`, which listens at `address`, is reached.
+pub(crate) fn circuit(address: &Multiaddr, relay: libp2p::PeerId) -> Multiaddr {
+    bare(address).with(Part::P2p(relay)).with(Part::P2pCircuit)
+}
+
+/// The address of a host, if it is named by a number.
+pub(crate) fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    address.iter().find_map(|part| match part {
+        Part::Ip4(ip) => Some(ip.into()),
+        Part::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    })
+}
+
+/// Whether it is one of this very machine.
+pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
+    ip(address).is_some_and(|ip| ip.is_loopback())
 }
 
 /// The libp2p form of an address that can be dialed or listened on.

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use libp2p::{
-    StreamProtocol, Swarm, SwarmBuilder, connection_limits, identify, identity::Keypair, kad, noise, ping,
-    swarm::NetworkBehaviour, tcp, yamux,
+    StreamProtocol, Swarm, SwarmBuilder, connection_limits, dcutr, identify,
+    identity::Keypair,
+    kad, mdns, noise, ping, relay,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+    tcp, upnp, yamux,
 };
 
 use crate::{
@@ -48,6 +51,13 @@ pub(crate) struct Behaviour {
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     pub(crate) directory: kad::Behaviour<kad::store::MemoryStore>,
+    /// Reservations at relays, and circuits through them.
+    pub(crate) circuits: relay::client::Behaviour,
+    /// Circuits of others.
+    pub(crate) relay: Toggle<relay::Behaviour>,
+    pub(crate) punching: Toggle<dcutr::Behaviour>,
+    pub(crate) neighbours: Toggle<mdns::tokio::Behaviour>,
+    pub(crate) router: Toggle<upnp::tokio::Behaviour>,
 }
 
 /// The swarm over QUIC and TCP (Noise, yamux), with names resolved by the system's resolver.
@@ -57,13 +67,16 @@ pub(crate) fn swarm(
     inlets: Inlets,
     metrics: Metrics,
 ) -> Result<Swarm<Behaviour>, Error> {
-    let mut muxer = yamux::Config::default();
-    muxer.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
+    let muxer = || {
+        let mut muxer = yamux::Config::default();
+        muxer.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
+        muxer
+    };
     let unusable = |transport: &'static str, source| Error::Transport { transport, source };
     let tcp = tcp::Config::default().nodelay(true);
     let built = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(tcp, noise::Config::new, || muxer)
+        .with_tcp(tcp, noise::Config::new, muxer)
         .map_err(|cause| unusable("TCP", Error::shared(cause)))?
         .with_quic_config(|mut quic| {
             quic.max_idle_timeout = QUIC_SILENCE_MAX_MS;
@@ -72,7 +85,9 @@ pub(crate) fn swarm(
         })
         .with_dns()
         .map_err(|cause| unusable("DNS", Error::shared(cause)))?
-        .with_behaviour(|key| behaviour(key, config, inlets, metrics));
+        .with_relay_client(noise::Config::new, muxer)
+        .map_err(|cause| unusable("relay", Error::shared(cause)))?
+        .with_behaviour(|key, circuits| behaviour(key, config, inlets, metrics, circuits));
     let Ok(built) = built;
     let built = built.with_swarm_config(|swarm| {
         swarm
@@ -82,7 +97,14 @@ pub(crate) fn swarm(
     Ok(built.build())
 }
 
-fn behaviour(key: &Keypair, config: &Config, inlets: Inlets, metrics: Metrics) -> Behaviour {
+fn behaviour(
+    key: &Keypair,
+    config: &Config,
+    inlets: Inlets,
+    metrics: Metrics,
+    circuits: relay::client::Behaviour,
+) -> Behaviour {
+    let local = key.public().to_peer_id();
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(config.pending_in_max))
         .with_max_pending_outgoing(Some(config.pending_out_max))
@@ -102,7 +124,18 @@ fn behaviour(key: &Keypair, config: &Config, inlets: Inlets, metrics: Metrics) -
         identify: identify::Behaviour::new(introduction),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_PATIENCE)),
         directory: directory(key, config),
+        circuits,
+        relay: config.relay.enabled.then(|| config.relay.behaviour(local)).into(),
+        punching: config.circuits.then(|| dcutr::Behaviour::new(local)).into(),
+        neighbours: neighbours(config, local).into(),
+        router: config.upnp.then(upnp::tokio::Behaviour::default).into(),
     }
+}
+
+/// Without a local network there are no neighbours, which is no reason not to start.
+fn neighbours(config: &Config, local: libp2p::PeerId) -> Option<mdns::tokio::Behaviour> {
+    let begun = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), local))?;
+    begun.inspect_err(|error| tracing::warn!(%error, "peers of the local network are not looked for")).ok()
 }
 
 fn directory(key: &Keypair, config: &Config) -> kad::Behaviour<kad::store::MemoryStore> {

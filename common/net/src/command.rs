@@ -4,7 +4,7 @@ use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{error::Error, stream::Stream};
+use crate::{error::Error, relays::RelayPeer, situation::Situation, stream::Stream};
 
 /// Commands that may wait for the actor; then callers wait in turn.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -34,7 +34,7 @@ pub(crate) enum Command {
         protocol: Protocol,
         reply: Reply<Stream>,
     },
-    /// Where the connection to a peer leads, if one stands.
+    /// Where the connection to a peer leads, if a direct one stands.
     Locate {
         peer: PeerId,
         reply: Reply<Multiaddr>,
@@ -45,6 +45,20 @@ pub(crate) enum Command {
     },
     Connected {
         reply: Reply<Vec<PeerId>>,
+    },
+    SetRelays {
+        relays: Vec<RelayPeer>,
+        reply: Reply<()>,
+    },
+    /// Whether `peer` is reached at an address of its own from a port it has never spoken to; nothing if the address may
+    /// not be tried.
+    Probe {
+        peer: PeerId,
+        address: Multiaddr,
+        reply: Reply<Option<bool>>,
+    },
+    Situation {
+        reply: Reply<Situation>,
     },
     Bootstrap {
         reply: Reply<()>,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use cosmic_common::address::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{address::Transport, guard};
+use crate::{address::Transport, guard, relay::Relay};
 
 /// The settings of the network; every default is safe for a light node at home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,14 @@ pub struct Config {
     pub directory_records_max: usize,
     /// What others may do.
     pub guard: guard::Config,
+    /// Whether to be reachable through relays, and to punch holes from there.
+    pub circuits: bool,
+    /// Whether to find peers of the same local network, and be found by them (mDNS).
+    pub mdns: bool,
+    /// Whether to ask the router for a port (UPnP).
+    pub upnp: bool,
+    /// What this process relays for others.
+    pub relay: Relay,
 }
 
 impl Default for Config {
@@ -64,6 +72,10 @@ impl Default for Config {
             directory_server: false,
             directory_records_max: 1024,
             guard: guard::Config::default(),
+            circuits: true,
+            mdns: false,
+            upnp: false,
+            relay: Relay::default(),
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::{
     guard::{Cost, Guard, Offence, Standing, Vouch, Watch},
     incoming::Incoming,
     memory::Member,
+    relays::RelayPeer,
+    situation::Situation,
     stream::Stream,
 };
 
@@ -76,10 +78,16 @@ impl Handle {
         self.shared.peer
     }
 
-    /// Where this process listens now, with the ports really taken.
+    /// Where this process can be reached now: where it listens, with the ports really taken, at relays, and from outside.
     #[must_use]
     pub fn listening(&self) -> Vec<Address> {
         self.shared.listening.borrow().clone()
+    }
+
+    /// The same, as it changes.
+    #[must_use]
+    pub fn watch_listening(&self) -> watch::Receiver<Vec<Address>> {
+        self.shared.listening.clone()
     }
 
     /// Remembers where a peer can be reached. Addresses no transport of this build can dial are skipped.
@@ -205,6 +213,28 @@ impl Handle {
         match &self.shared.backend {
             Backend::Swarm(_) => self.ask(|reply| Command::Connected { reply }).await,
             Backend::Memory(member) => member.connected(),
+        }
+    }
+
+    /// The relays of the network, at which this process is reachable while nobody reaches it directly.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn set_relays(&self, relays: Vec<RelayPeer>) -> Result<(), Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => self.ask(|reply| Command::SetRelays { relays, reply }).await,
+            Backend::Memory(member) => member.connected().map(drop),
+        }
+    }
+
+    /// How this process is reached and reaches others, for people who ask why.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn situation(&self) -> Result<Situation, Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => self.ask(|reply| Command::Situation { reply }).await,
+            Backend::Memory(member) => member.connected().map(|_peers| Situation::default()),
         }
     }
 

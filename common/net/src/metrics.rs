@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::guard::Offence;
+use crate::{guard::Offence, reach::Nat};
 
 /// The counters of one network; clones count together.
 #[derive(Debug, Clone)]
@@ -25,6 +25,9 @@ pub struct Metrics {
     shed: Counter,
     throttled: Counter,
     retries: Counter,
+    reservations: Gauge,
+    circuits: Family<CircuitLabels, Counter>,
+    punches: Family<PunchLabels, Counter>,
     // Members of `bytes`, kept apart since every read and write counts.
     by_swarm: Way,
     by_bulk: Way,
@@ -122,6 +125,33 @@ struct OffenceLabels {
     kind: Offence,
 }
 
+/// What became of a circuit of others, or of the wish for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum CircuitOutcome {
+    Opened,
+    Closed,
+    Refused,
+    ReservationRefused,
+}
+
+/// How an attempt to punch a hole ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum PunchOutcome {
+    Punched,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CircuitLabels {
+    outcome: CircuitOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PunchLabels {
+    nat: Nat,
+    outcome: PunchOutcome,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 enum Direction {
     Sent,
@@ -177,6 +207,9 @@ impl Default for Metrics {
             retries: Counter::default(),
             by_swarm: way(Plane::Swarm),
             by_bulk: way(Plane::Bulk),
+            reservations: Gauge::default(),
+            circuits: Family::default(),
+            punches: Family::default(),
             bytes,
         }
     }
@@ -198,6 +231,17 @@ impl Metrics {
             self.bulk_fallbacks.clone(),
         );
         registry.register("dials", "Dials that ended, by outcome", self.dials.clone());
+        registry.register(
+            "reservations",
+            "Peers that are reachable through this relay now",
+            self.reservations.clone(),
+        );
+        registry.register("circuits", "Circuits through this relay, by outcome", self.circuits.clone());
+        registry.register(
+            "hole_punches",
+            "Attempts to reach a peer directly that was reached through a relay, by kind of NAT and outcome",
+            self.punches.clone(),
+        );
         registry.register("streams", "Streams opened or accepted, by outcome", self.streams.clone());
         registry.register_with_unit(
             "stream",
@@ -267,6 +311,18 @@ impl Metrics {
 
     pub(crate) fn stream(&self, outcome: StreamOutcome) {
         self.streams.get_or_create(&StreamLabels { outcome }).inc();
+    }
+
+    pub(crate) fn reservations(&self, count: usize) {
+        self.reservations.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn circuit(&self, outcome: CircuitOutcome) {
+        self.circuits.get_or_create(&CircuitLabels { outcome }).inc();
+    }
+
+    pub(crate) fn punched(&self, nat: Nat, outcome: PunchOutcome) {
+        self.punches.get_or_create(&PunchLabels { nat, outcome }).inc();
     }
 
     pub(crate) fn bulk_connected(&self) {

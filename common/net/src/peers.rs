@@ -1,7 +1,7 @@
 //! Who is connected and who is being dialed: a pure table that decides, while the actor performs.
 //!
 //! ```text
-//! absent ──want──▶ dialing the preferred transport ──failed or head start over──▶ dialing the others
+//! absent ──want──▶ dialing the preferred transport ──failed or head start over──▶ dialing the others, circuits last
 //!    ▲                        │                                                      │
 //!    │ last closed            └──────────────── established ◀────────────────────────┘
 //!    └──────────────────────────────────── connected          (all failed: waiters are refused)
@@ -12,10 +12,10 @@
 //!
 //! Everyone who wants one peer shares one dial. Two connections to one peer may stand for a moment, when
 //! both dialed or both transports answered; the peer with the lower id then closes the worse one, so that
-//! the two never close different ones.
+//! the two never close different ones. A circuit that a direct connection overtook is closed by both, streams or not.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
 };
 
@@ -23,7 +23,7 @@ use cosmic_common::id::PeerId;
 use libp2p::{Multiaddr, swarm::ConnectionId};
 
 use crate::{
-    address::{Transport, transport},
+    address::{Transport, is_circuit, is_loopback, transport},
     book::Book,
     event::Direction,
 };
@@ -39,6 +39,13 @@ pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) address: Multiaddr,
     pub(crate) direction: Direction,
+}
+
+impl Connection {
+    /// Whether it leads through a relay.
+    pub(crate) fn is_relayed(&self) -> bool {
+        is_circuit(&self.address)
+    }
 }
 
 /// What to do for somebody who wants a connection.
@@ -93,8 +100,8 @@ pub(crate) struct Peers<W> {
 struct Peer<W> {
     connections: Vec<Connection>,
     dials: Vec<ConnectionId>,
-    /// Addresses of the other transports, not tried yet.
-    later: Vec<Multiaddr>,
+    /// Addresses of the other transports, not tried yet; each stage is dialed when those before had their head start.
+    later: VecDeque<Vec<Multiaddr>>,
     /// Whether a port was refused since the first dial.
     refused: bool,
     waiters: Vec<W>,
@@ -136,13 +143,8 @@ impl<W> Peers<W> {
         if dialing {
             return Want::Join;
         }
-        let (first, later): (Vec<_>, Vec<_>) =
-            self.book.of(&peer).iter().cloned().partition(|address| transport(address) == Some(self.prefer));
-        if first.is_empty() {
-            return Want::Dial(later);
-        }
-        entry.later = later;
-        Want::Dial(first)
+        entry.later = stages(self.book.of(&peer), self.prefer).collect();
+        Want::Dial(entry.later.pop_front().unwrap_or_default())
     }
 
     /// A dial has begun.
@@ -158,16 +160,18 @@ impl<W> Peers<W> {
     /// The head start of the preferred transport is over: what to dial beside it, if nothing stands yet.
     pub(crate) fn head_start_over(&mut self, peer: &PeerId) -> Option<Vec<Multiaddr>> {
         let entry = self.peers.get_mut(peer)?;
-        let later = mem::take(&mut entry.later);
-        (entry.connections.is_empty() && !later.is_empty()).then_some(later)
+        let next = entry.later.pop_front();
+        next.filter(|_stage| entry.connections.is_empty())
     }
 
     /// A port of `peer` was refused; whether anybody still waits for another dial.
     pub(crate) fn refused(&mut self, peer: &PeerId) -> bool {
+        // Behind a relay it may be there all the same.
+        let has_circuits = self.book.of(peer).iter().any(is_circuit);
         let Some(entry) = self.peers.get_mut(peer).filter(|entry| !entry.waiters.is_empty()) else {
             return false;
         };
-        !mem::replace(&mut entry.refused, true)
+        !has_circuits && !mem::replace(&mut entry.refused, true)
     }
 
     /// The other transports had their moment after a refusal: who waited in vain. The peer counts as away from now on.
@@ -182,11 +186,22 @@ impl<W> Peers<W> {
         self.give_up(peer)
     }
 
-    /// Where `peer` may be reached. A new address is a reason to dial again at once.
-    pub(crate) fn told(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) {
-        if self.book.add(peer, addresses) {
-            self.away.remove(&peer);
+    /// Where `peer` may be reached. A new address is a reason to dial again at once; whether somebody waits for a dial that
+    /// is under way without it, and that has to go on with it.
+    pub(crate) fn told(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) -> bool {
+        let known = self.book.of(&peer).to_vec();
+        if !self.book.add(peer, addresses) {
+            return false;
         }
+        self.away.remove(&peer);
+        let Some(entry) = self.peers.get_mut(&peer) else { return false };
+        let waits = entry.connections.is_empty() && !entry.waiters.is_empty();
+        if waits {
+            let new: Vec<_> =
+                self.book.of(&peer).iter().filter(|address| !known.contains(address)).cloned().collect();
+            entry.later.extend(stages(&new, self.prefer));
+        }
+        waits
     }
 
     /// Nothing speaks against dialing `peer` again.
@@ -204,8 +219,8 @@ impl<W> Peers<W> {
         if !entry.connections.is_empty() {
             return Failed::Wait;
         }
-        if !entry.later.is_empty() {
-            return Failed::Dial(mem::take(&mut entry.later));
+        if let Some(next) = entry.later.pop_front() {
+            return Failed::Dial(next);
         }
         if !entry.dials.is_empty() {
             return Failed::Wait;
@@ -254,11 +269,24 @@ impl<W> Peers<W> {
         connections.iter().map(|connection| connection.id).filter(|id| Some(*id) != best).collect()
     }
 
-    /// Where the connection to use leads.
-    pub(crate) fn address(&self, peer: &PeerId) -> Option<&Multiaddr> {
+    /// The circuits to a peer that is connected directly as well.
+    pub(crate) fn overtaken(&self, peer: &PeerId) -> Vec<ConnectionId> {
+        let connections = self.peers.get(peer).map(|entry| entry.connections.as_slice()).unwrap_or_default();
+        let (circuits, direct): (Vec<_>, Vec<_>) =
+            connections.iter().partition(|connection| connection.is_relayed());
+        if direct.is_empty() { Vec::new() } else { circuits.iter().map(|circuit| circuit.id).collect() }
+    }
+
+    /// The connection to use.
+    pub(crate) fn connection(&self, peer: &PeerId) -> Option<&Connection> {
         let best = self.best(peer)?;
-        let connections = &self.peers.get(peer)?.connections;
-        connections.iter().find(|connection| connection.id == best).map(|connection| &connection.address)
+        self.peers.get(peer)?.connections.iter().find(|connection| connection.id == best)
+    }
+
+    /// The connections that stand from outside or to outside: all but those through relays and within this machine.
+    pub(crate) fn over_the_network(&self) -> impl Iterator<Item = &Connection> {
+        let all = self.peers.values().flat_map(|entry| &entry.connections);
+        all.filter(|connection| !connection.is_relayed() && !is_loopback(&connection.address))
     }
 
     /// The peers a connection stands to.
@@ -267,14 +295,30 @@ impl<W> Peers<W> {
         connected.map(|(peer, _)| *peer)
     }
 
-    /// The connection to use: of the preferred transport, and of those the newest. A peer that connects again has mostly
-    /// been restarted, and what stood before is dead although nobody has said so.
+    /// The connection to use: a direct one, of the preferred transport, and of those the newest. A peer that connects again
+    /// has mostly been restarted, and what stood before is dead although nobody has said so.
     fn best(&self, peer: &PeerId) -> Option<ConnectionId> {
-        let connections = &self.peers.get(peer)?.connections;
-        let preferred = |connection: &&Connection| transport(&connection.address) == Some(self.prefer);
-        let newest = connections.iter().rev();
-        newest.clone().find(preferred).or_else(|| connections.last()).map(|connection| connection.id)
+        let newest_first = self.peers.get(peer)?.connections.iter().rev();
+        let worse = |connection: &&Connection| {
+            (connection.is_relayed(), transport(&connection.address) != Some(self.prefer))
+        };
+        newest_first.min_by_key(worse).map(|connection| connection.id)
     }
+}
+
+/// What to dial first, then, and last: the preferred transport, the other ones, circuits.
+fn stages(addresses: &[Multiaddr], prefer: Transport) -> impl Iterator<Item = Vec<Multiaddr>> {
+    let mut stages: [Vec<Multiaddr>; 3] = Default::default();
+    let [preferred, others, circuits] = &mut stages;
+    for address in addresses {
+        let stage = match transport(address) {
+            Some(Transport::Relay) => &mut *circuits,
+            known if known == Some(prefer) => &mut *preferred,
+            _ => &mut *others,
+        };
+        stage.push(address.clone());
+    }
+    stages.into_iter().filter(|stage| !stage.is_empty())
 }
 
 impl<W> Peer<W> {
@@ -282,7 +326,7 @@ impl<W> Peer<W> {
         Self {
             connections: Vec::new(),
             dials: Vec::new(),
-            later: Vec::new(),
+            later: VecDeque::new(),
             refused: false,
             waiters: Vec::new(),
         }

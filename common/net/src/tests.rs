@@ -1,5 +1,6 @@
 //! What every network must do, held against each of them, and what only sockets can show.
 
+mod circuits;
 mod directory;
 mod frames;
 mod memory;

@@ -50,6 +50,12 @@ impl SpaceSecrets {
         ChannelId::from_bytes(hash::keyed(&self.channels, &[&[FILES]]))
     }
 
+    /// What seals the cards by which devices of the space find each other, as the bodies of an epoch are sealed.
+    #[must_use]
+    pub fn meeting_secret(&self) -> EpochSecret {
+        EpochSecret::from_bytes(Zeroizing::new(hash::derive("cosmic meeting 1", &[&*self.constant])))
+    }
+
     /// What seals the chunks of files.
     #[must_use]
     pub fn chunk_secret(&self) -> ChunkSecret {

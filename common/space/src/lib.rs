@@ -12,6 +12,7 @@
 //! Pure: no clock, no randomness, no disk. Bytes: `docs/protocol/space.md`.
 
 pub mod admission;
+pub mod card;
 pub mod covers;
 pub mod delegation;
 pub mod genesis;

@@ -6,6 +6,7 @@ use cosmic_custody::{
     audit::proof::{Challenge, GROUP_BYTES, GROUPS},
     message::{
         care::{CareAnswer, CareRequest},
+        meeting::{MeetingAnswer, MeetingRequest},
         object::{ObjectAnswer, ObjectRequest},
         replica::{ReplicaAnswer, ReplicaCall, ReplicaReply, heads_digest},
         shard::{ShardAnswer, ShardRequest},
@@ -26,6 +27,8 @@ pub const ROOM: Room = Room {
     decoders: &[
         decoder("object-request", check::only_record::<ObjectRequest>),
         decoder("object-answer", check::only_record::<ObjectAnswer>),
+        decoder("meeting-request", check::only_record::<MeetingRequest>),
+        decoder("meeting-answer", check::only_record::<MeetingAnswer>),
         decoder("shard-request", check::only_record::<ShardRequest>),
         decoder("shard-answer", check::only_record::<ShardAnswer>),
         decoder("replica-call", check::only_record::<ReplicaCall>),

@@ -17,6 +17,7 @@ use cosmic_log::{
 };
 use cosmic_space::{
     admission::{Verdict, admit},
+    card::Card,
     delegation::{Bearer, Caveats, Delegation},
     genesis::{Genesis, Policy, membership_channel},
     membership::{Membership, counting::Trace},
@@ -37,6 +38,7 @@ pub const ROOM: Room = Room {
     name: "space",
     decoders: &[
         decoder("genesis", check::only_record::<Genesis>),
+        decoder("card", check::only_record::<Card>),
         decoder("membership-", membership_record),
         sampled(Vec::new, check::only_record::<Delegation>),
         decoder("epoch", check::only_record::<EpochRecord>),

@@ -2,7 +2,7 @@
 
 use axum::{extract::DefaultBodyLimit, handler::Handler, routing};
 
-use super::{deletion, documents, durability, events, export, files, openapi, spaces, whole};
+use super::{deletion, doctor, documents, durability, events, export, files, openapi, spaces, whole};
 use crate::node::Node;
 
 type Route = routing::MethodRouter<Node>;
@@ -286,9 +286,9 @@ fn whole() -> Vec<Operation> {
             .gives(200, Json("Online")),
         get("/status", "What the node does and whom it is connected to", whole::status)
             .gives(200, Json("Status")),
-        get("/doctor", "What works, what does not, and why", whole::doctor).gives(200, Json("Doctor")),
+        get("/doctor", "What works, what does not, and why", doctor::doctor).gives(200, Json("Doctor")),
         get("/identity", "Who this device is", whole::identity).gives(200, Json("Identity")),
-        get("/peers", "The peers this node is connected to", whole::peers)
+        get("/peers", "The peers this node is connected to", doctor::peers)
             .gives(200, Json("Peers"))
             .refuses(&["unreachable"]),
         post("/cache/clear", "Forget cached chunks of files that are safe elsewhere", whole::clear_cache)

@@ -1,4 +1,4 @@
-//! The node as a whole over HTTP: status, doctor, identity, peers, online or offline, cache.
+//! The node as a whole over HTTP: status, identity, online or offline, cache.
 
 use axum::{Json, extract::State};
 use cosmic_common::id::ObjectId;
@@ -36,61 +36,9 @@ pub(super) async fn status(State(node): State<Node>) -> Result<Json<Value>, Erro
     })))
 }
 
-pub(super) async fn doctor(State(node): State<Node>) -> Result<Json<Value>, Error> {
-    let check = |name: &str, good: bool, reason: &str| json!({"check": name, "state": if good { "works" } else { "does not work" }, "reason": reason});
-    let spaces = node.read(space_ids).await?;
-    let online = *node.online.borrow();
-    let known = node.gateways.list().len();
-    let connected = node.net.connected().await.map(|peers| peers.len()).unwrap_or_default();
-    let unserved = spaces.iter().filter(|space| node.sessions.get(space).is_none()).count();
-    let checks = vec![
-        check("online", online, if online { "-" } else { "switched off; run: cosmic-node network online" }),
-        check(
-            "supernodes",
-            known > 0,
-            if known > 0 {
-                "-"
-            } else {
-                "none is known; start with --network FILE, and see that a bootstrap node runs"
-            },
-        ),
-        check(
-            "connections",
-            connected > 0,
-            if connected > 0 { "-" } else { "no peer is connected; is there a network?" },
-        ),
-        check(
-            "spaces",
-            unserved == 0,
-            if unserved == 0 {
-                "-"
-            } else {
-                "some have no gateway now; they sync as soon as a supernode answers"
-            },
-        ),
-    ];
-    Ok(Json(json!({"checks": checks})))
-}
-
 pub(super) async fn identity(State(node): State<Node>) -> Json<Value> {
     let peer = node.context.device.peer();
     Json(json!({"peer": peer, "did": to_did(&peer)}))
-}
-
-pub(super) async fn peers(State(node): State<Node>) -> Result<Json<Value>, Error> {
-    let gateways = node.gateways.list();
-    let connected = node.net.connected().await.map_err(|error| {
-        tracing::debug!(%error, "the network is not running");
-        Error::Offline
-    })?;
-    let peers: Vec<Value> = connected
-        .into_iter()
-        .map(|peer| {
-            let supernode = gateways.iter().find(|gateway| gateway.peer == peer);
-            json!({"peer": peer, "role": if supernode.is_some() { "supernode" } else { "peer" }, "zone": supernode.map(|known| &known.zone)})
-        })
-        .collect();
-    Ok(Json(json!({"peers": peers})))
 }
 
 /// Whether to be online.

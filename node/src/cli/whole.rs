@@ -58,7 +58,11 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Resul
     match command {
         Command::Status => out.fields(&client.get("status")?),
         Command::Doctor => out.table(&client.get("doctor")?, "/checks", &["check", "state", "reason"]),
-        Command::Peers => out.table(&client.get("peers")?, "/peers", &["peer", "role", "zone"]),
+        Command::Peers => out.table(
+            &client.get("peers")?,
+            "/peers",
+            &["peer", "role", "zone", "path", "transport", "address"],
+        ),
         Command::Identity(IdentityCommand::Show) => out.fields(&client.get("identity")?),
         Command::Network { state } => {
             let online = matches!(state, NetworkState::Online);

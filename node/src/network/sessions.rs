@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{
     choosing,
     drive::{Ended, drive},
-    opening,
+    meeting, opening,
 };
 use crate::{
     error::Error,
@@ -41,19 +42,21 @@ enum Partner {
 /// Starts tasks for spaces and devices as they come; a task ends by itself when its space is left.
 pub async fn keep_all(node: Node, sessions: Group, shutdown: Shutdown) {
     let mut events = node.context.events.subscribe();
-    let mut kept: BTreeSet<(SpaceId, Partner)> = BTreeSet::new();
+    let mut met = node.meetings.watch();
+    let kept = Kept::default();
     loop {
+        met.mark_unchanged();
         match wanted(&node).await {
             Ok(wanted) => {
-                kept.retain(|pair| wanted.contains(pair));
                 for (space, partner) in wanted {
-                    if kept.insert((space, partner)) {
-                        let node = node.clone();
-                        let started = sessions.spawn(move |shutdown| keep(node, space, partner, shutdown));
-                        if started.is_err() {
-                            tracing::warn!(space = %space.short(), "too many sessions; this one is not kept");
-                            kept.remove(&(space, partner));
-                        }
+                    let Some(place) = kept.take((space, partner)) else { continue };
+                    let node = node.clone();
+                    let started = sessions.spawn(move |shutdown| async move {
+                        keep(node, space, partner, shutdown).await;
+                        drop(place);
+                    });
+                    if started.is_err() {
+                        tracing::warn!(space = %space.short(), "too many sessions; this one is not kept");
                     }
                 }
             }
@@ -62,6 +65,10 @@ pub async fn keep_all(node: Node, sessions: Group, shutdown: Shutdown) {
         loop {
             tokio::select! {
                 () = shutdown.triggered() => return,
+                changed = met.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_gone) => return,
+                },
                 event = events.recv() => match event {
                     Ok(Event::Spaces) | Err(RecvError::Lagged(_)) => break,
                     Ok(_) => {}
@@ -72,9 +79,32 @@ pub async fn keep_all(node: Node, sessions: Group, shutdown: Shutdown) {
     }
 }
 
+/// Which sessions have a task; a place is given back when its task ends.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<BTreeSet<(SpaceId, Partner)>>>);
+
+#[derive(Debug)]
+struct Place(Kept, (SpaceId, Partner));
+
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(SpaceId, Partner)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, pair: (SpaceId, Partner)) -> Option<Place> {
+        self.lock().insert(pair).then(|| Place(self.clone(), pair))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
+
 async fn wanted(node: &Node) -> Result<BTreeSet<(SpaceId, Partner)>, Error> {
     let own = node.context.device.peer();
-    node.read(move |connection| {
+    let told = node.read(move |connection| {
         let mut wanted = BTreeSet::new();
         for space in space_ids(connection)? {
             wanted.insert((space, Partner::Gateway));
@@ -83,8 +113,28 @@ async fn wanted(node: &Node) -> Result<BTreeSet<(SpaceId, Partner)>, Error> {
             }
         }
         Ok(wanted)
-    })
-    .await
+    });
+    let mut wanted = told.await?;
+    let spaces: BTreeSet<SpaceId> = wanted.iter().map(|(space, _)| *space).collect();
+    for space in spaces {
+        // With those that found this device first, sessions stand already.
+        let met =
+            meeting::chosen(node, &space).into_iter().filter(|device| !has_session(node, &space, device));
+        wanted.extend(met.map(|device| (space, Partner::Device(device))));
+    }
+    Ok(wanted)
+}
+
+fn has_session(node: &Node, space: &SpaceId, device: &PeerId) -> bool {
+    node.sessions.devices(space).iter().any(|(known, _)| known == device)
+}
+
+/// Whether a task has still somebody to keep a session with. A device that was met may have left.
+async fn is_wanted(node: &Node, space: SpaceId, partner: Partner) -> bool {
+    match wanted(node).await {
+        Ok(wanted) => wanted.contains(&(space, partner)),
+        Err(_unreadable) => true,
+    }
 }
 
 async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) {
@@ -94,6 +144,9 @@ async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) 
     loop {
         let mut online = node.online.subscribe();
         if shutdown.unless(online.wait_for(|online| *online)).await.is_none() {
+            return;
+        }
+        if !is_wanted(&node, space, partner).await {
             return;
         }
         let began = node.clock().monotonic();
@@ -121,6 +174,9 @@ async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) 
                 tracing::debug!(space = %space.short(), peer = %peer.short(), reason, "no session");
                 node.gateways.failed_now(peer, node.clock().now());
                 advised.clear();
+                if partner != Partner::Gateway {
+                    node.meetings.wish();
+                }
             }
         }
         if sent_away && partner == Partner::Gateway {
@@ -130,8 +186,19 @@ async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) 
         }
         let lasted = node.clock().monotonic().since(began) >= LASTED;
         pause = if lasted { PAUSE_FIRST } else { (pause * 2).min(PAUSE_MAX) };
-        if shutdown.unless(node.clock().sleep(pause)).await.is_none() {
-            return;
+        // Where the way to others has changed, whoever was not reached may be now.
+        let mut way = node.net.watch_listening();
+        way.mark_unchanged();
+        let rested = async {
+            tokio::select! {
+                () = node.clock().sleep(pause) => false,
+                changed = way.changed() => changed.is_ok(),
+            }
+        };
+        match shutdown.unless(rested).await {
+            Some(true) => pause = PAUSE_FIRST,
+            Some(false) => {}
+            None => return,
         }
     }
 }
@@ -148,7 +215,8 @@ async fn hold(
     if let Partner::Device(peer) = partner {
         let addresses: BTreeMap<PeerId, _> =
             node.read(move |connection| space_peers(connection, &space)).await?;
-        if let Some(addresses) = addresses.get(&peer) {
+        let met = node.meetings.of(&space);
+        for addresses in [addresses.get(&peer), met.get(&peer)].into_iter().flatten() {
             node.net.add_addresses(peer, addresses).await?;
         }
     }

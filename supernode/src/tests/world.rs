@@ -109,6 +109,7 @@ impl World {
                     protocol::REPLICA,
                     protocol::OBJECT,
                     protocol::SHARD,
+                    protocol::MEETING,
                     CARE,
                     SUMMARY,
                 ];

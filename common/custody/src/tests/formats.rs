@@ -15,6 +15,7 @@ use crate::{
         bulk::BulkLength,
         care::{CareAnswer, CareRequest},
         fitting,
+        meeting::{MeetingAnswer, MeetingRequest},
         object::{ObjectAnswer, ObjectRequest},
         refusal::{Refusal, RefusalCode, SENTENCE_MAX_BYTES},
         replica::{ReplicaAnswer, ReplicaCall, ReplicaReply, SpaceHeads, heads_digest},
@@ -64,6 +65,8 @@ fn golden_bytes_of_version_1() {
     golden("replica-reply.v1.hex", &samples::replica_replies());
     golden("object-request.v1.hex", &samples::object_requests());
     golden("object-answer.v1.hex", &samples::object_answers());
+    golden("meeting-request.v1.hex", &samples::meeting_requests());
+    golden("meeting-answer.v1.hex", &samples::meeting_answers());
     golden("shard-request.v1.hex", &samples::shard_requests());
     golden("shard-answer.v1.hex", &samples::shard_answers());
 }
@@ -250,6 +253,8 @@ proptest! {
         strike::<ReplicaReply>(&samples::replica_replies(), blow);
         strike::<ObjectRequest>(&samples::object_requests(), blow);
         strike::<ObjectAnswer>(&samples::object_answers(), blow);
+        strike::<MeetingRequest>(&samples::meeting_requests(), blow);
+        strike::<MeetingAnswer>(&samples::meeting_answers(), blow);
         strike::<ShardRequest>(&samples::shard_requests(), blow);
         strike::<ShardAnswer>(&samples::shard_answers(), blow);
         strike::<CareRequest>(&samples::care_requests(), blow);

@@ -19,6 +19,7 @@ use crate::{
     message::{
         bulk::BulkLength,
         care::{CareAnswer, CareRequest, Claim, RemovalProgress, Surveyed},
+        meeting::{MeetingAnswer, MeetingRequest, Seat},
         object::{ObjectAnswer, ObjectRequest, Whereabouts},
         refusal::{Refusal, RefusalCode},
         replica::{LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped},
@@ -207,6 +208,18 @@ pub(super) fn object_answers() -> Vec<ObjectAnswer> {
         ObjectAnswer::Refused(refusal()),
         ObjectAnswer::Removals(removals_under_way()),
     ]
+}
+
+pub(super) fn meeting_requests() -> Vec<MeetingRequest> {
+    let (seat, card) = (Seat([7; 16]), vec![1, 2, 3]);
+    vec![
+        MeetingRequest::Meet { session: SessionId([9; 16]), seat, card: card.clone() },
+        MeetingRequest::Note { space: SPACE, seat, card },
+    ]
+}
+
+pub(super) fn meeting_answers() -> Vec<MeetingAnswer> {
+    vec![MeetingAnswer::Cards(vec![vec![1], vec![2, 3]]), MeetingAnswer::Refused(refusal())]
 }
 
 pub(super) fn shard_requests() -> Vec<ShardRequest> {

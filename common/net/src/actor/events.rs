@@ -1,12 +1,12 @@
 //! What the swarm tells the actor.
 
-use libp2p::{
-    Multiaddr, core::ConnectedPoint, identify, kad, multiaddr::Protocol as Part, ping, swarm::ConnectionError,
-};
+use libp2p::{Multiaddr, core::ConnectedPoint, identify, kad, ping, swarm::ConnectionError};
 
-use super::{Actor, Behaviour, BehaviourEvent, ConnectionId, Event, SURPLUS_GRACE, SwarmEvent, Timer};
+use super::{
+    Actor, Behaviour, BehaviourEvent, ConnectionId, Event, OVERTAKEN_GRACE, SURPLUS_GRACE, SwarmEvent, Timer,
+};
 use crate::{
-    address::{bare, from_multiaddr, to_peer, transport},
+    address::{bare, from_multiaddr, is_circuit, is_loopback, to_peer, transport},
     behaviour::DIRECTORY,
     event::Direction,
     metrics::DialOutcome,
@@ -26,7 +26,8 @@ impl Actor {
                 self.on_closed(&peer_id, connection_id, cause.as_ref());
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id: Some(peer), error } => {
-                if let Some(peer) = to_peer(&peer)
+                if !self.probe_ended(connection_id, false)
+                    && let Some(peer) = to_peer(&peer)
                     && let Some(next) = self.on_dial_failed(peer, connection_id, error)
                 {
                     self.dial(peer, next);
@@ -35,17 +36,33 @@ impl Actor {
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(from = %send_back_addr, %error, "refused a connection");
             }
-            SwarmEvent::NewListenAddr { address, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 tracing::info!(%address, "listening");
+                if !self.reservation_stands(listener_id) {
+                    self.address_came(&address);
+                }
                 self.tell_listening();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 tracing::info!(%address, "no longer listening");
+                if !is_circuit(&address) {
+                    self.address_went(&address);
+                }
                 self.tell_listening();
             }
+            SwarmEvent::NewExternalAddrCandidate { address } => self.reaching.reach.candidate(&address),
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                tracing::info!(%address, "reachable from outside");
+                self.tell_listening();
+            }
+            SwarmEvent::ExternalAddrExpired { .. } => self.tell_listening(),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
-            SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
-                tracing::error!(%error, "a listener has stopped; restart the process");
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                if !self.reservation_ended(listener_id)
+                    && let Err(error) = reason
+                {
+                    tracing::error!(%error, "a listener has stopped; restart the process");
+                }
             }
             _ => {}
         }
@@ -56,9 +73,17 @@ impl Actor {
         let Some(peer) = to_peer(peer) else { return };
         let (direction, address) = match endpoint {
             ConnectedPoint::Dialer { address, .. } => (Direction::Outbound, address),
+            // Of who comes through a relay nothing is known but the relay.
+            ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => {
+                (Direction::Inbound, local_addr)
+            }
             ConnectedPoint::Listener { send_back_addr, .. } => (Direction::Inbound, send_back_addr),
         };
         self.metrics.connected();
+        if self.probe_ended(id, true) {
+            self.swarm.close_connection(id);
+            return;
+        }
         if direction == Direction::Outbound {
             self.metrics.dialed(DialOutcome::Connected);
         }
@@ -70,6 +95,9 @@ impl Actor {
         }
         if established.surplus {
             self.after(SURPLUS_GRACE, Timer::SurplusDue(peer));
+        }
+        if !self.peers.overtaken(&peer).is_empty() {
+            self.after(OVERTAKEN_GRACE, Timer::OvertakenDue(peer));
         }
         if established.first
             && let Some(address) = told
@@ -110,7 +138,11 @@ impl Actor {
                 let Behaviour { directory, .. } = self.swarm.behaviour_mut();
                 self.queries.on_event(directory, event);
             }
-            BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_) => {}
+            BehaviourEvent::Relay(event) => self.on_relay(event),
+            BehaviourEvent::Punching(event) => self.on_punched(&event),
+            BehaviourEvent::Neighbours(event) => self.on_neighbours(event),
+            BehaviourEvent::Router(event) => self.on_router(event),
+            BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_) | BehaviourEvent::Circuits(_) => {}
             BehaviourEvent::Gate(never) | BehaviourEvent::Limits(never) | BehaviourEvent::Streams(never) => {
                 match never {}
             }
@@ -120,6 +152,7 @@ impl Actor {
     /// A peer told where it listens: worth knowing, but only of itself and only what can be dialed.
     fn on_introduction(&mut self, named: &libp2p::PeerId, info: identify::Info) {
         let Some(peer) = to_peer(named) else { return };
+        self.on_observed(peer, &info.observed_addr);
         let nearby = is_loopback(&info.observed_addr);
         let usable = |address: &Multiaddr| transport(address).is_some() && (nearby || !is_loopback(address));
         let mut addresses: Vec<Multiaddr> = info.listen_addrs.iter().map(bare).filter(usable).collect();
@@ -133,20 +166,19 @@ impl Actor {
                 directory.add_address(named, address.clone());
             }
         }
-        self.peers.told(peer, addresses.iter().cloned());
+        self.told(peer, addresses.iter().cloned());
         let addresses = addresses.iter().filter_map(from_multiaddr).collect();
         self.tell(Event::AddressesTold { peer, addresses });
     }
 
-    fn tell_listening(&self) {
-        self.listening.send_replace(self.swarm.listeners().filter_map(from_multiaddr).collect());
+    pub(super) fn tell_listening(&self) {
+        let mut addresses: Vec<_> =
+            self.swarm.listeners().filter_map(|found| from_multiaddr(&bare(found))).collect();
+        for external in self.swarm.external_addresses().filter_map(|found| from_multiaddr(&bare(found))) {
+            if !addresses.contains(&external) {
+                addresses.push(external);
+            }
+        }
+        self.listening.send_replace(addresses);
     }
-}
-
-fn is_loopback(address: &Multiaddr) -> bool {
-    address.iter().any(|part| match part {
-        Part::Ip4(ip) => ip.is_loopback(),
-        Part::Ip6(ip) => ip.is_loopback(),
-        _ => false,
-    })
 }

@@ -144,3 +144,40 @@ fn a_peer_without_addresses_is_left_to_the_directory() {
     let mut peers: Peers<u32> = Peers::new(NEAR, Transport::Quic);
     assert_eq!(peers.want(FAR, 1), Want::Dial(vec![]));
 }
+
+fn through_a_relay() -> Multiaddr {
+    crate::address::circuit(&quic(), libp2p::identity::Keypair::generate_ed25519().public().to_peer_id())
+}
+
+#[test]
+fn circuits_come_last_and_give_way_to_a_direct_connection() {
+    let (mut peers, circuit) = (peers(), through_a_relay());
+    assert!(!peers.told(FAR, [circuit.clone()]), "nobody waits");
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![quic()]));
+    peers.dialing(FAR, id(1));
+    assert_eq!(peers.head_start_over(&FAR), Some(vec![tcp()]));
+    assert_eq!(peers.head_start_over(&FAR), Some(vec![circuit.clone()]));
+    peers.established(FAR, connection(2, circuit));
+    assert!(peers.overtaken(&FAR).is_empty(), "there is no other way");
+    peers.established(FAR, connection(1, tcp()));
+    assert_eq!(peers.overtaken(&FAR), [id(2)]);
+    assert_eq!(
+        peers.connection(&FAR).unwrap().id,
+        id(1),
+        "a direct one, though not of the preferred transport"
+    );
+}
+
+#[test]
+fn who_waits_is_dialed_at_new_addresses_too() {
+    let mut peers = peers();
+    assert_eq!(peers.want(FAR, 1), Want::Dial(vec![quic()]));
+    peers.dialing(FAR, id(1));
+    let elsewhere: Multiaddr = "/ip4/192.0.2.9/udp/7410/quic-v1".parse().unwrap();
+    assert!(!peers.told(FAR, [tcp()]), "nothing new");
+    assert!(peers.told(FAR, [elsewhere.clone()]));
+    assert_eq!(peers.head_start_over(&FAR), Some(vec![tcp()]));
+    assert_eq!(peers.head_start_over(&FAR), Some(vec![elsewhere]));
+    peers.established(FAR, connection(1, quic()));
+    assert!(!peers.told(FAR, [through_a_relay()]), "a connection stands");
+}

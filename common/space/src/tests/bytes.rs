@@ -15,6 +15,7 @@ use proptest::prelude::*;
 
 use super::world::{Pen, key};
 use crate::{
+    card::Card,
     delegation::{Bearer, Caveats, Delegation},
     genesis::{Durability, Genesis, Policy, membership_channel},
     record::{
@@ -130,6 +131,10 @@ fn golden_records_stay_what_they_are() {
     pinned(include_str!("../../golden/acknowledgement.v1.hex"), &acknowledgement(2));
     pinned(include_str!("../../golden/session-proof.v1.hex"), &Signed::sign(proof(), &key(1)));
     pinned(include_str!("../../golden/ticket.v1.hex"), &ticket());
+    let address = "/ip4/192.0.2.7/udp/7420/quic-v1".parse().unwrap();
+    let stated = Timestamp::from_unix_ms(1_800_000_000_000);
+    let card = Card { peer: PeerId::from_bytes([20; 32]), addresses: vec![address], stated };
+    pinned(include_str!("../../golden/card.v1.hex"), &card);
     assert_eq!(*ticket().to_text(), include_str!("../../golden/ticket.v1.txt").trim());
 }
 

@@ -220,10 +220,20 @@ fn whole() -> Vec<(&'static str, Value)> {
         ("supernodes_known", count()),
         ("sessions", list(&object(&session))),
     ];
-    let check =
-        [("check", text()), ("state", json!({ "enum": ["works", "does not work"] })), ("reason", text())];
-    let peer =
-        [("peer", text()), ("role", json!({ "enum": ["supernode", "peer"] })), ("zone", text_or_null())];
+    let check = [
+        ("check", text()),
+        ("state", json!({ "enum": ["works", "limited", "does not work"] })),
+        ("reason", text()),
+    ];
+    let peer = [
+        ("peer", text()),
+        ("role", json!({ "enum": ["supernode", "peer"] })),
+        ("zone", text_or_null()),
+        ("path", json!({ "enum": ["direct", "relayed"] })),
+        ("transport", json!({ "enum": ["quic", "tcp", "circuit", "other"] })),
+        ("dialed_by", json!({ "enum": ["us", "peer"] })),
+        ("address", text()),
+    ];
     vec![
         ("Level", json!({ "enum": ["local", "accepted", "replicated", "durable"] })),
         (
@@ -236,7 +246,7 @@ fn whole() -> Vec<(&'static str, Value)> {
         ),
         ("Online", object(&[("online", truth())])),
         ("Status", object(&status)),
-        ("Doctor", object(&[("checks", list(&object(&check)))])),
+        ("Doctor", object(&[("version", text()), ("checks", list(&object(&check)))])),
         ("Identity", object(&[("peer", text()), ("did", text())])),
         ("Peers", object(&[("peers", list(&object(&peer)))])),
         ("Freed", object(&[("freed_bytes", count())])),

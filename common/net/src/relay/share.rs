@@ -1,0 +1,135 @@
+//! Fair parts: how many peers of one address may hold something at once, so that nobody takes a relay for himself.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+/// Addresses that are counted; of more, those that asked longest ago are forgotten first.
+const ADDRESSES_MAX: usize = 16 * 1024;
+
+/// Who holds something, by address. A peer that asks again goes on holding; one that does not, lets go after a time.
+#[derive(Debug)]
+pub(crate) struct Share<P> {
+    part: usize,
+    lasts: Duration,
+    holders: HashMap<Network, HashMap<P, Instant>>,
+    asked: BTreeMap<(Instant, Network), ()>,
+    last: HashMap<Network, Instant>,
+}
+
+/// Whom an address stands for: a host, or with IPv6 the smallest network anybody is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Network {
+    /// One address of IPv4.
+    Four([u8; 4]),
+    /// A network of 64 bits.
+    Six([u8; 8]),
+}
+
+impl From<IpAddr> for Network {
+    fn from(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::Four(ip.octets()),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, f, g, h, ..] = ip.octets();
+                Self::Six([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl<P: Eq + Hash> Share<P> {
+    /// Nobody holds anything; `part` peers of one address may, each for as long as something `lasts`.
+    pub(crate) fn new(part: usize, lasts: Duration) -> Self {
+        Self { part, lasts, holders: HashMap::new(), asked: BTreeMap::new(), last: HashMap::new() }
+    }
+
+    /// Whether `peer` at `ip` may take or go on holding.
+    pub(crate) fn grants(&mut self, ip: IpAddr, peer: P, now: Instant) -> bool {
+        let network = Network::from(ip);
+        if let Some(before) = self.last.insert(network, now) {
+            self.asked.remove(&(before, network));
+        }
+        self.asked.insert((now, network), ());
+        let holders = self.holders.entry(network).or_default();
+        holders.retain(|_holder, since| now.saturating_duration_since(*since) < self.lasts);
+        let granted = holders.contains_key(&peer) || holders.len() < self.part;
+        if granted {
+            holders.insert(peer, now);
+        }
+        self.forget_oldest();
+        granted
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.last.len() > ADDRESSES_MAX
+            && let Some(((_, oldest), ())) = self.asked.pop_first()
+        {
+            self.last.remove(&oldest);
+            self.holders.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock;
+
+    const LASTS: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn one_address_gets_its_part_and_others_theirs() {
+        let (mut share, start) = (Share::new(2, LASTS), clock::now());
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        assert!(share.grants(one, 1, start));
+        assert!(share.grants(one, 2, start));
+        assert!(!share.grants(one, 3, start));
+        assert!(share.grants(one, 1, start), "who holds goes on holding");
+        assert!(share.grants(other, 3, start));
+        assert!(share.grants(one, 3, start + LASTS), "the others let go");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one() {
+        let (mut share, now) = (Share::new(1, LASTS), clock::now());
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(share.grants(address("2001:db8::1"), 1, now));
+        assert!(!share.grants(address("2001:db8::ffff:1"), 2, now));
+        assert!(share.grants(address("2001:db8:0:1::1"), 2, now));
+        assert!(share.grants(address("192.0.2.1"), 3, now));
+        assert!(!share.grants(address("::ffff:192.0.2.1"), 4, now), "the same host, written otherwise");
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_ever_holds_more_than_a_part(asks in prop::collection::vec((0_u8..4, 0_u8..8, 0_u64..30), 1..200)) {
+            let (mut share, mut now) = (Share::new(3, LASTS), clock::now());
+            let mut held: HashMap<u8, HashMap<u8, Instant>> = HashMap::new();
+            for (host, peer, later) in asks {
+                now += Duration::from_secs(later);
+                let granted = share.grants(IpAddr::from([10, 0, 0, host]), peer, now);
+                let holders = held.entry(host).or_default();
+                holders.retain(|_, since| now.duration_since(*since) < LASTS);
+                prop_assert_eq!(granted, holders.contains_key(&peer) || holders.len() < 3);
+                if granted {
+                    holders.insert(peer, now);
+                }
+            }
+        }
+
+        #[test]
+        fn memory_is_bounded(hosts in prop::collection::hash_set(any::<u32>(), 0..200)) {
+            let (mut share, now) = (Share::new(1, LASTS), clock::now());
+            for host in hosts {
+                share.grants(IpAddr::from(host.to_be_bytes()), 0_u8, now);
+                prop_assert!(share.holders.len() <= ADDRESSES_MAX && share.asked.len() == share.last.len());
+            }
+        }
+    }
+}

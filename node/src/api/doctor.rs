@@ -1,0 +1,225 @@
+//! What works, what does not, and why: the picture a person gets who asks why a device is not reached, or reaches nobody.
+
+use axum::{Json, extract::State};
+use cosmic_net::{Direction, Nat, Path, Reachability, Router, Situation, Transport};
+use serde_json::{Value, json};
+
+use crate::{
+    error::Error,
+    node::{Node, space_ids},
+};
+
+/// One thing that was looked at.
+struct Check {
+    name: &'static str,
+    state: Standing,
+    reason: String,
+}
+
+/// How it stands.
+#[derive(Clone, Copy)]
+enum Standing {
+    Works,
+    Limited,
+    Broken,
+}
+
+impl Standing {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Limited => "limited",
+            Self::Broken => "does not work",
+        }
+    }
+}
+
+fn works(name: &'static str, reason: impl Into<String>) -> Check {
+    Check { name, state: Standing::Works, reason: reason.into() }
+}
+
+fn limited(name: &'static str, reason: impl Into<String>) -> Check {
+    Check { name, state: Standing::Limited, reason: reason.into() }
+}
+
+fn broken(name: &'static str, reason: impl Into<String>) -> Check {
+    Check { name, state: Standing::Broken, reason: reason.into() }
+}
+
+pub(super) async fn doctor(State(node): State<Node>) -> Result<Json<Value>, Error> {
+    let situation = node.net.situation().await.map_err(|error| {
+        tracing::debug!(%error, "the network is not running");
+        Error::Offline
+    })?;
+    let mut checks = vec![online(&node), supernodes(&node), connections(&situation), spaces(&node).await?];
+    checks.extend([
+        reached(&situation),
+        nat(&situation),
+        relays(&situation),
+        holes(&situation),
+        router(&situation),
+        neighbours(&situation),
+    ]);
+    let checks: Vec<Value> = checks
+        .into_iter()
+        .map(|Check { name, state, reason }| json!({"check": name, "state": state.name(), "reason": reason}))
+        .collect();
+    Ok(Json(json!({"version": crate::VERSION, "checks": checks})))
+}
+
+fn online(node: &Node) -> Check {
+    if *node.online.borrow() {
+        works("online", "-")
+    } else {
+        broken("online", "switched off; run: cosmic-node network online")
+    }
+}
+
+fn supernodes(node: &Node) -> Check {
+    match node.gateways.list().len() {
+        0 => broken(
+            "supernodes",
+            "none is known; start with --network FILE, and see that a bootstrap node runs",
+        ),
+        known => works("supernodes", format!("{known} known")),
+    }
+}
+
+fn connections(situation: &Situation) -> Check {
+    let (relayed, direct): (Vec<&Path>, Vec<&Path>) = situation.paths.iter().partition(|path| path.relayed);
+    match (direct.len(), relayed.len()) {
+        (0, 0) => broken("connections", "no peer is connected; is there a network?"),
+        (direct, 0) => works("connections", format!("{direct} direct")),
+        (direct, relayed) => limited(
+            "connections",
+            format!("{direct} direct, {relayed} through a relay, which is slower; see NAT and hole punching"),
+        ),
+    }
+}
+
+async fn spaces(node: &Node) -> Result<Check, Error> {
+    let spaces = node.read(space_ids).await?;
+    let unserved = spaces.iter().filter(|space| node.sessions.get(space).is_none()).count();
+    Ok(match unserved {
+        0 => works("spaces", format!("{}, each with a gateway", spaces.len())),
+        some => {
+            broken("spaces", format!("{some} have no gateway now; they sync as soon as a supernode answers"))
+        }
+    })
+}
+
+fn reached(situation: &Situation) -> Check {
+    let name = "reached from outside";
+    match situation.reachability {
+        Reachability::Public => {
+            let at: Vec<_> = situation.external.iter().map(ToString::to_string).collect();
+            works(name, format!("at {}", at.join(", ")))
+        }
+        Reachability::Private if situation.reservations.is_empty() => broken(
+            name,
+            "no supernode reached this device, and no relay has a place for it; forward the port, or see relays",
+        ),
+        Reachability::Private => {
+            limited(name, "only through relays: no supernode reached this device itself")
+        }
+        Reachability::Unknown if situation.relays_known == 0 => {
+            limited(name, "unknown: no supernode is there to try")
+        }
+        Reachability::Unknown => limited(name, "unknown: too few supernodes have answered yet"),
+    }
+}
+
+fn nat(situation: &Situation) -> Check {
+    let name = "NAT";
+    match situation.nat {
+        Nat::Open => works(name, "none: others see an address of this device"),
+        Nat::Independent => works(name, "endpoint-independent mapping: holes can be punched"),
+        Nat::Dependent => limited(
+            name,
+            "endpoint-dependent (symmetric): holes are hardly ever punched; switch UPnP on in the router or forward the port",
+        ),
+        Nat::Unknown => limited(name, "unknown: fewer than two supernodes have told over QUIC what they see"),
+    }
+}
+
+fn relays(situation: &Situation) -> Check {
+    let (held, known) = (situation.reservations.len(), situation.relays_known);
+    match (held, known) {
+        (0, 0) => limited("relays", "no supernode is known"),
+        (0, known) if situation.reachability == Reachability::Public => {
+            works("relays", format!("none of {known} is needed"))
+        }
+        (0, known) => broken(
+            "relays",
+            format!(
+                "none of {known} has granted a reservation; they may be full, switched off, or out of reach"
+            ),
+        ),
+        (held, known) => works("relays", format!("reachable through {held} of {known}")),
+    }
+}
+
+fn holes(situation: &Situation) -> Check {
+    match (situation.punched, situation.not_punched) {
+        (0, 0) => works("hole punching", "not tried yet"),
+        (0, failed) => limited(
+            "hole punching",
+            format!("{failed} failed; what is synced with those devices goes by a relay"),
+        ),
+        (punched, failed) => works("hole punching", format!("{punched} punched, {failed} failed")),
+    }
+}
+
+fn router(situation: &Situation) -> Check {
+    let name = "UPnP";
+    match situation.router {
+        Router::Mapped => works(name, "the router gave a port"),
+        Router::Silent => limited(name, "switched off, or the router has not answered"),
+        Router::Absent => limited(name, "no router here speaks it"),
+        Router::Nested => {
+            limited(name, "the router itself has no public address: another one stands before it")
+        }
+    }
+}
+
+fn neighbours(situation: &Situation) -> Check {
+    works("local network", format!("{} peers found by mDNS", situation.nearby))
+}
+
+pub(super) async fn peers(State(node): State<Node>) -> Result<Json<Value>, Error> {
+    let gateways = node.gateways.list();
+    let situation = node.net.situation().await.map_err(|error| {
+        tracing::debug!(%error, "the network is not running");
+        Error::Offline
+    })?;
+    let peers: Vec<Value> = situation
+        .paths
+        .iter()
+        .map(|path| {
+            let supernode = gateways.iter().find(|gateway| gateway.peer == path.peer);
+            json!({
+                "peer": path.peer,
+                "role": if supernode.is_some() { "supernode" } else { "peer" },
+                "zone": supernode.map(|known| &known.zone),
+                "path": if path.relayed { "relayed" } else { "direct" },
+                "transport": transport(path),
+                "dialed_by": match path.direction {
+                    Direction::Outbound => "us",
+                    Direction::Inbound => "peer",
+                },
+                "address": path.address,
+            })
+        })
+        .collect();
+    Ok(Json(json!({"peers": peers})))
+}
+
+/// What carries the path; the legs of a circuit may be of either kind.
+fn transport(path: &Path) -> &'static str {
+    match Transport::of(&path.address) {
+        Some(Transport::Quic) => "quic",
+        Some(Transport::Tcp) => "tcp",
+        Some(Transport::Relay) => "circuit",
+        _ => "other",
+    }
+}
