@@ -30,8 +30,10 @@ use crate::{
 const DEVICES_MAX: usize = 3;
 /// How often a card is left again; it is given to others for three minutes.
 const RENEW: Duration = Duration::from_secs(60);
-/// How soon a card is left again when others could not be reached, or the own addresses have changed.
+/// How soon a card is left again when others could not be reached.
 const RENEW_SOON: Duration = Duration::from_secs(3);
+/// How soon where it could not be left, or not be sealed yet.
+const RETRY: Duration = Duration::from_millis(500);
 /// How long a gateway may take; it asks three replicas.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -104,9 +106,14 @@ pub async fn run(node: Node, shutdown: Shutdown) {
     loop {
         sessions.mark_unchanged();
         addresses.mark_unchanged();
-        if let Err(error) = meet_all(&node, &mut last).await {
-            tracing::debug!(reason = sentence(&error), "the spaces cannot be read");
-        }
+        let renew = match meet_all(&node, &mut last).await {
+            Ok(true) => RENEW,
+            Ok(false) => RETRY,
+            Err(error) => {
+                tracing::debug!(reason = sentence(&error), "the spaces cannot be read");
+                RENEW
+            }
+        };
         let pause = async {
             tokio::select! {
                 changed = sessions.changed() => changed.is_ok(),
@@ -116,7 +123,7 @@ pub async fn run(node: Node, shutdown: Shutdown) {
                     last.clear();
                     true
                 }
-                () = node.clock().sleep(RENEW) => true,
+                () = node.clock().sleep(renew) => true,
             }
         };
         if shutdown.unless(pause).await != Some(true) {
@@ -125,7 +132,9 @@ pub async fn run(node: Node, shutdown: Shutdown) {
     }
 }
 
-async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<(), NodeError> {
+/// Leaves the cards that are due; whether that worked on every space with a gateway.
+async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<bool, NodeError> {
+    let mut all = true;
     let spaces: BTreeSet<SpaceId> = node.read(space_ids).await?.into_iter().collect();
     last.retain(|space, _last| spaces.contains(space));
     node.meetings.retain(&spaces);
@@ -144,7 +153,8 @@ async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<(),
             continue;
         }
         match meet(node, space, gateway, addresses.clone()).await {
-            Ok(devices) => {
+            Ok(None) => all = false,
+            Ok(Some(devices)) => {
                 // Whoever dials one of them right now goes on with these.
                 for (device, addresses) in &devices {
                     if let Err(error) = node.net.add_addresses(*device, addresses).await {
@@ -156,19 +166,20 @@ async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<(),
             }
             Err(error) => {
                 tracing::debug!(space = %space.short(), reason = sentence(&error), "nobody was met");
+                all = false;
             }
         }
     }
-    Ok(())
+    Ok(all)
 }
 
-/// Leaves the own card and reads those of others.
+/// Leaves the own card and reads those of others; nothing while the secrets that a ticket promises have not come.
 async fn meet(
     node: &Node,
     space: SpaceId,
     gateway: GatewaySession,
     addresses: Vec<Address>,
-) -> Result<BTreeMap<PeerId, Vec<Address>>, Error> {
+) -> Result<Option<BTreeMap<PeerId, Vec<Address>>>, Error> {
     let own = Card { peer: node.context.device.peer(), addresses, stated: node.clock().now() };
     let secret = node
         .write(move |core, connection| {
@@ -177,8 +188,7 @@ async fn meet(
             })
         })
         .await?;
-    // A ticket whose secrets have not come yet opens nobody's card.
-    let Some(secret) = secret else { return Ok(BTreeMap::new()) };
+    let Some(secret) = secret else { return Ok(None) };
     let core = [b"cosmic card 1", space.as_bytes().as_slice()].concat();
     let card = BodySealer::new().and_then(|mut sealer| sealer.seal(&secret, &core, &own.to_bytes()));
     let card = card.map_err(|error| Error::Node(error.into()))?;
@@ -202,7 +212,7 @@ async fn meet(
     // The newest card of a device that took a new seat counts.
     cards.sort_unstable_by_key(|card| card.stated);
     let others = cards.into_iter().filter(|card| card.peer != own.peer);
-    Ok(others.map(|card| (card.peer, card.addresses)).collect())
+    Ok(Some(others.map(|card| (card.peer, card.addresses)).collect()))
 }
 
 /// The devices of `space` to keep sessions with: those whose ids lie nearest to the own one, so that the devices of a crowd
