@@ -6,7 +6,7 @@ use cosmic_loadtest::api::{App, Error};
 use serde_json::{Value, json};
 
 /// How long anything may take on two busy cores.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The path of a document.
 pub(super) fn path(space: &str, id: &str) -> String {
