@@ -91,6 +91,7 @@ impl Leaving {
 
     /// Sends devices elsewhere and takes no new ones, until [`Self::resume`] or the next start.
     pub fn drain(&self) {
+        self.tell(Input::Clients(self.0.context.sessions.len()));
         self.tell(Input::Drain);
     }
 

@@ -1,11 +1,11 @@
 //! Retire: how a supernode leaves without leaving anything behind, and says when it is done.
 //!
 //! ```text
-//! Serving ─ drain ─▶ Draining ─ no clients, or 60 s ─▶ Drained ─ retired by record ─▶ Moving ─ nothing kept ─▶ Empty
+//! Serving ─ drain ─▶ Draining ───── no clients ─────▶ Drained ─ retired by record ─▶ Moving ─ nothing kept ─▶ Empty
 //!    ▲                  │                                 │
 //!    └──── resume ──────┴─────────────────────────────────┘
 //! ```
-//! Drained, it still keeps what it has: that is for maintenance. Only the record of its operator starts the move: from
+//! Clients have 60 s to go elsewhere; then they are cut off. Drained, it still keeps what it has: that is for maintenance. Only the record of its operator starts the move: from
 //! then on no table names it, its copies are strays, and each goes when its release ([`crate::release`]) says so.
 
 use std::time::Duration;
@@ -103,6 +103,8 @@ pub struct Retirement {
     stage: Stage,
     clients: usize,
     drain: Duration,
+    /// Whether those who were still there were cut off.
+    is_cut_off: bool,
 }
 
 impl Default for Retirement {
@@ -115,7 +117,7 @@ impl Retirement {
     /// A supernode that serves, and gives its clients so long to go elsewhere.
     #[must_use]
     pub const fn new(drain: Duration) -> Self {
-        Self { stage: Stage::Serving, clients: 0, drain }
+        Self { stage: Stage::Serving, clients: 0, drain, is_cut_off: false }
     }
 
     /// Where it stands.
@@ -142,13 +144,13 @@ impl Retirement {
         }
         if let Stage::Draining { since } = self.stage {
             let end = since.after(self.drain);
-            if self.clients == 0 || now >= end {
-                if self.clients > 0 {
-                    outputs.push(Output::CutOff);
-                }
+            if self.clients == 0 {
                 self.stage = Stage::Drained;
-            } else {
+            } else if now < end {
                 outputs.push(Output::Wake(end));
+            } else if !self.is_cut_off {
+                self.is_cut_off = true;
+                outputs.push(Output::CutOff);
             }
         }
         outputs
@@ -157,6 +159,7 @@ impl Retirement {
     fn drain(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
         if self.stage == Stage::Serving {
             self.stage = Stage::Draining { since: now };
+            self.is_cut_off = false;
             outputs.push(Output::TurnAway);
         }
     }

@@ -20,9 +20,12 @@ fn it_drains_moves_and_is_empty() {
     assert_eq!(way.handle(Input::Drain, START), [Output::TurnAway, Output::Wake(end)]);
     assert_eq!(way.handle(Input::Clients(1), START), [Output::Wake(end)]);
     assert_eq!(way.handle(Input::Tick, end), [Output::CutOff]);
+    assert!(way.handle(Input::Tick, end).is_empty());
+    assert_eq!(way.stage(), Stage::Draining { since: START }, "whoever is cut off is not gone yet");
+    assert!(way.handle(Input::Clients(0), end).is_empty());
     assert_eq!(way.stage(), Stage::Drained);
     assert!(way.handle(Input::Left(Left::default()), end).is_empty(), "only a record lets it go");
-    assert_eq!(way.handle(Input::Record(Some(State::Retired)), end), [Output::CutOff, Output::Move]);
+    assert_eq!(way.handle(Input::Record(Some(State::Retired)), end), [Output::Move]);
     assert_eq!(way.handle(Input::Left(SOME), hours(1)), [Output::Move]);
     assert_eq!(way.stage(), Stage::Moving { since: end, left: SOME });
     assert_eq!(way.handle(Input::Left(Left::default()), hours(30)), [Output::SayEmpty]);
@@ -54,7 +57,8 @@ proptest! {
     #[test]
     fn empty_means_that_nothing_is_left(steps in prop::collection::vec((0_u8..9, 0_u64..3), 0..60)) {
         let mut way = Retirement::default();
-        let (mut record, mut left, mut draining): (_, _, Option<Timestamp>) = (None, Left::default(), None);
+        let (mut record, mut left, mut clients) = (None, Left::default(), 0);
+        let (mut draining, mut cut_off): (Option<Timestamp>, bool) = (None, false);
         for (step, (kind, amount)) in (0..).zip(steps) {
             let now = hours(step);
             let input = match kind {
@@ -62,7 +66,7 @@ proptest! {
                 1 => Input::Resume,
                 2 => { record = Some(State::Retired); Input::Record(record) }
                 3 => { record = Some(State::Active); Input::Record(record) }
-                4 => Input::Clients(usize::try_from(amount).unwrap()),
+                4 => { clients = amount; Input::Clients(usize::try_from(amount).unwrap()) }
                 5..7 => { left = Left { shards: amount, logs: amount / 2, forwards: amount / 2, bytes: amount }; Input::Left(left) }
                 _ => Input::Tick,
             };
@@ -73,12 +77,16 @@ proptest! {
             prop_assert_eq!(matches!(way.stage(), Stage::Moving { .. } | Stage::Empty { .. }), record == Some(State::Retired));
             let is_empty = matches!(way.stage(), Stage::Empty { .. });
             prop_assert!(!outputs.contains(&Output::SayEmpty) || is_empty);
+            let before = draining.take();
             match way.stage() {
                 Stage::Draining { since } => {
-                    prop_assert!(draining.is_none(), "an hour is longer than it may take");
+                    prop_assert!(clients > 0, "nobody is waited for");
                     draining = Some(since);
+                    cut_off = before == draining && (cut_off || outputs.contains(&Output::CutOff));
+                    prop_assert_eq!(cut_off, before == draining, "an hour is longer than they have");
                 }
-                _ => draining = None,
+                Stage::Drained => prop_assert!(before.is_none() || clients == 0, "somebody is still here"),
+                Stage::Serving | Stage::Moving { .. } | Stage::Empty { .. } => {}
             }
         }
     }
