@@ -198,12 +198,11 @@ impl Objects {
         let plan = self.plan(space, &object)?;
         let planned: Vec<PeerId> = plan.shards.iter().map(|shard| shard.holder).collect();
         let mut found = self.which(object, planned.clone()).await;
-        // One that is being coded anew lies in two codings, and the old one is promised no more when it may go.
-        let anew = coded_anew(&object, plan.codec);
-        if !self.is_safe(&found) && codec_of(&found).is_some_and(|codec| codec != plan.codec) {
-            let other = self.which(anew, planned.clone()).await;
-            if self.is_safe(&other) {
-                return Ok(other);
+        // One that lies in two codings has some answer for the one and some for the other.
+        if !found.manifest.is_empty() && !self.is_safe(&found) {
+            let anew = self.which(coded_anew(&object, plan.codec), planned.clone()).await;
+            if self.is_safe(&anew) {
+                return Ok(anew);
             }
         }
         let others = holders.standing().members().filter(|peer| !planned.contains(peer));
@@ -324,10 +323,6 @@ impl Drop for Turn<'_> {
 /// Whether a manifest is that of `object`: of this very coding, or of any if it is the object's id.
 fn is_meant(manifest: &Manifest, object: &ObjectId) -> bool {
     manifest.object() == *object || manifest.coding() == *object
-}
-
-fn codec_of(whereabouts: &Whereabouts) -> Option<Codec> {
-    Manifest::from_bytes(&whereabouts.manifest).ok().map(|manifest| manifest.codec())
 }
 
 /// Counts a signed receipt, if it is one and speaks of this object.

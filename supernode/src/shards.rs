@@ -7,7 +7,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -168,6 +171,7 @@ struct Inner {
     metrics: Metrics,
     silent: RwLock<BTreeSet<PeerId>>,
     distrusted: RwLock<BTreeSet<PeerId>>,
+    settled: AtomicBool,
 }
 
 /// A shard on its way to a holder.
@@ -208,6 +212,7 @@ impl Shards {
             metrics,
             silent: RwLock::default(),
             distrusted: RwLock::default(),
+            settled: AtomicBool::new(false),
         }))
     }
 
@@ -250,6 +255,17 @@ impl Shards {
     /// These are the members that lost too much of what they signed for, by those who audit them.
     pub fn set_distrusted(&self, distrusted: BTreeSet<PeerId>) {
         *self.0.distrusted.write().unwrap_or_else(PoisonError::into_inner) = distrusted;
+    }
+
+    /// Whether the ring has had its class for long, by those who watch it: nothing was put in another one lately.
+    pub fn set_settled(&self, settled: bool) {
+        self.0.settled.store(settled, Ordering::Relaxed);
+    }
+
+    /// Whether an object that comes now may have been put in another class a while ago.
+    #[must_use]
+    pub fn may_lie_in_another_class(&self) -> bool {
+        !self.0.settled.load(Ordering::Relaxed)
     }
 
     /// The ring that what belongs to `space` is placed by.

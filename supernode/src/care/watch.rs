@@ -20,6 +20,8 @@ impl Care {
                 let reason = cosmic_runtime::exit::sentence(&error);
                 tracing::warn!(reason, "the class of the ring was not remembered");
             }
+            let (_class, _since, is_settled) = self.class();
+            self.0.shards.set_settled(is_settled);
             self.look_around().await;
             // The sender lives as long as the process; when it ends so does this.
             let took = self.0.context.clock.monotonic().since(begun);

@@ -28,14 +28,26 @@ use crate::{
 const GIVE_ATTEMPTS: u32 = 3;
 /// The pause after the first attempt; longer after each.
 const GIVE_PAUSE: Duration = Duration::from_millis(200);
+/// How long holders may take to say in which class an object lies there already; whoever says it later refuses its shard.
+const CLASS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An object that was coded, and whom its shards belong to.
 struct Coded {
     space: SpaceId,
     plan: Plan,
-    encoded: Encoded,
+    encoded: Arc<Encoded>,
     manifest: Manifest,
     manifest_bytes: Vec<u8>,
+}
+
+impl Coded {
+    /// The same shards under the name of their class: what lies at holders under the object's own is of another class.
+    fn anew(&self) -> Arc<Self> {
+        let manifest = self.manifest.clone().anew();
+        let manifest_bytes = manifest.to_bytes();
+        let (plan, encoded) = (self.plan.clone(), Arc::clone(&self.encoded));
+        Arc::new(Self { space: self.space, plan, encoded, manifest, manifest_bytes })
+    }
 }
 
 /// What became of the shards so far.
@@ -44,9 +56,17 @@ struct Placed {
     standing: Standing,
     receipts: Vec<Vec<u8>>,
     no_room: Option<Refusal>,
+    /// Whether a holder has the object in another class.
+    is_elsewise: bool,
 }
 
 impl Placed {
+    fn none(coded: &Coded, standing: Standing) -> Self {
+        let receipts = Vec::with_capacity(coded.plan.shards.len());
+        let custody = ObjectCustody::new(&coded.manifest);
+        Self { custody, standing, receipts, no_room: None, is_elsewise: false }
+    }
+
     /// Counts a receipt, if it is one for this object.
     fn count(&mut self, receipt: Vec<u8>) {
         if count(&receipt, &mut self.custody, &mut self.standing) {
@@ -108,6 +128,8 @@ impl Placing {
             Err(error) => {
                 note(shard, &error);
                 let refusal = error.refusal();
+                // The shard itself was made a moment ago.
+                placed.is_elsewise |= refusal.code == RefusalCode::HashMismatch;
                 if refusal.code == RefusalCode::QuotaExceeded {
                     placed.no_room = Some(refusal);
                 } else if !self.step_in(shard, owner.unwrap_or(shard.holder)) {
@@ -164,10 +186,48 @@ impl Objects {
     /// # Errors
     /// [`Error`] if the bytes are others, or fewer shards found a place than an object needs.
     pub async fn put(&self, space: SpaceId, object: ObjectId, bytes: Vec<u8>) -> Result<Whereabouts, Error> {
-        let (coded, mut placed) = self.code(space, object, bytes, None).await?;
+        let coding = self.code(space, object, bytes, None);
+        let (coded, lies_elsewise) = tokio::join!(coding, self.lies_elsewise(&space, object));
+        let (mut coded, standing) = coded?;
+        if lies_elsewise {
+            coded = coded.anew();
+        }
+        let mut placed = Placed::none(&coded, standing.clone());
         let all = coded.plan.shards.clone();
-        let stragglers = self.place(&coded, &mut placed, &all).await;
+        let mut stragglers = self.place(&coded, &mut placed, &all).await;
+        if placed.is_elsewise
+            && !coded.manifest.is_anew()
+            && placed.signed() < shards_wanted(coded.plan.codec)
+        {
+            coded = coded.anew();
+            placed = Placed::none(&coded, standing);
+            stragglers = self.place(&coded, &mut placed, &all).await;
+        }
         self.finish(&coded, placed, stragglers)
+    }
+
+    /// Whether holders have the object under its own name in another class than that of the ring: what a put left there
+    /// that did not come to its end before the class changed, or what was not coded anew since. A name has one manifest.
+    async fn lies_elsewise(&self, space: &SpaceId, object: ObjectId) -> bool {
+        let shards = &self.0.shards;
+        let Some(plan) = shards.plan(space, &object).filter(|_| shards.may_lie_in_another_class()) else {
+            return false;
+        };
+        let is_of_another_class = |manifest: &Manifest| {
+            !manifest.is_anew() && manifest.object() == object && manifest.codec() != plan.codec
+        };
+        let asked = plan.shards.iter().filter(|shard| !shards.is_away(&shard.holder));
+        let mut asked: FuturesUnordered<_> = asked.map(|shard| shards.which(shard.holder, object)).collect();
+        let listening = async {
+            while let Some(answer) = asked.next().await {
+                let manifest = answer.ok().and_then(|kept| Manifest::from_bytes(&kept.manifest).ok());
+                if manifest.as_ref().is_some_and(is_of_another_class) {
+                    return true;
+                }
+            }
+            false
+        };
+        self.0.clock.timeout(CLASS_PATIENCE, listening).await.unwrap_or_default()
     }
 
     /// Rebuilds an object that an interrupted put left with too few shards, and places those that are missing.
@@ -180,24 +240,25 @@ impl Objects {
         let _turn = self.turn().await?;
         let rebuilt = self.get(space, object).await?;
         let beside = Manifest::from_bytes(&found.manifest).map_err(|_error| Error::NotHere { object })?;
-        let (coded, mut placed) = self.code(space, object, rebuilt.into_vec(), Some(beside)).await?;
+        let (coded, standing) = self.code(space, object, rebuilt.into_vec(), Some(beside)).await?;
         if coded.manifest_bytes != found.manifest {
             return Err(Error::NotHere { object });
         }
+        let mut placed = Placed::none(&coded, standing);
         found.receipts.into_iter().for_each(|receipt| placed.count(receipt));
         let missing = owed(&coded.plan.shards, &placed.custody, &placed.standing);
         let stragglers = self.place(&coded, &mut placed, &missing).await;
         self.finish(&coded, placed, stragglers)
     }
 
-    /// Codes an object: as new ones are, or as it is coded already.
+    /// Codes an object: as new ones are, or as it is coded already. Also the standing of those who may sign for it.
     async fn code(
         &self,
         space: SpaceId,
         object: ObjectId,
         bytes: Vec<u8>,
         beside: Option<Manifest>,
-    ) -> Result<(Arc<Coded>, Placed), Error> {
+    ) -> Result<(Arc<Coded>, Standing), Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let codec = beside.as_ref().map(Manifest::codec);
         let plan = self.plan_in(&space, &object, codec)?;
@@ -205,14 +266,9 @@ impl Objects {
         let encoded = code(coder, object, bytes).await?;
         let manifest = encoded.manifest().clone();
         let manifest = if beside.is_some_and(|beside| beside.is_anew()) { manifest.anew() } else { manifest };
-        let placed = Placed {
-            custody: ObjectCustody::new(&manifest),
-            standing: holders.standing().clone(),
-            receipts: Vec::with_capacity(plan.shards.len()),
-            no_room: None,
-        };
         let manifest_bytes = manifest.to_bytes();
-        Ok((Arc::new(Coded { space, plan, encoded, manifest, manifest_bytes }), placed))
+        let encoded = Arc::new(encoded);
+        Ok((Arc::new(Coded { space, plan, encoded, manifest, manifest_bytes }), holders.standing().clone()))
     }
 
     fn finish(

@@ -90,6 +90,32 @@ async fn objects_change_their_class_and_nothing_else() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_put_left_in_another_class_hinders_no_other() {
+    let world = world();
+    let bytes = vec![5; BYTES];
+    let coder = Coder::new(Codec::new(3, 6).unwrap()).unwrap();
+    let encoded = coder.encode(bytes.clone()).unwrap();
+    let (manifest, manifest_bytes) = (encoded.manifest(), encoded.manifest().to_bytes());
+    let object = manifest.object();
+    // As of a ring of six, of which half did not answer.
+    let gateway = &world.supernodes[0];
+    for (index, holder) in (0..).zip(&world.supernodes[1..3]) {
+        let (holder, bytes) = (holder.context.peer, encoded.shard(index).unwrap());
+        let manifest_bytes = &manifest_bytes[..];
+        let giving = Giving { holder, owner: None, space: SPACE, manifest, manifest_bytes, index, bytes };
+        gateway.services.shards.give(giving).await.unwrap();
+    }
+    let stored = gateway.services.objects.put(SPACE, object, bytes.clone()).await.unwrap();
+    assert!(gateway.services.objects.is_safe(&stored), "the ring of four keeps it");
+    for supernode in &world.supernodes[..4] {
+        assert!(read(supernode, object).await == bytes);
+        let found = supernode.services.objects.whereabouts(&SPACE, object).await.unwrap();
+        assert!(supernode.services.objects.is_safe(&found));
+    }
+    eventually("what was left goes", || async { (kept(&world, &object) == 0).then_some(()) }).await;
+}
+
 /// Shards of other bytes, with a manifest that says that they are `object`.
 fn forged(object: &ObjectId, codec: Codec) -> (Vec<Vec<u8>>, Manifest) {
     let other = vec![99; BYTES];
