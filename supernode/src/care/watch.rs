@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cosmic_common::id::PeerId;
-use cosmic_custody::message::care::CareRequest;
+use cosmic_custody::{message::care::CareRequest, repair::queue::Input};
 use futures::{StreamExt as _, stream};
 
 use super::{ASKED_AT_ONCE, Care};
@@ -26,7 +26,10 @@ impl Care {
             // The sender lives as long as the process; when it ends so does this.
             let took = self.0.context.clock.monotonic().since(begun);
             let rest = self.0.config.ping_every().saturating_sub(took);
-            let _change = self.0.context.clock.timeout(rest, ring.changed()).await;
+            if self.0.context.clock.timeout(rest, ring.changed()).await.is_some() {
+                self.learn_members();
+                self.tell(Input::RingChanged);
+            }
         }
     }
 

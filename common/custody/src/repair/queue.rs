@@ -109,6 +109,8 @@ pub enum Input {
         /// Whether they do.
         pressed: bool,
     },
+    /// Members came, went, or changed: what failed before may succeed now.
+    RingChanged,
     /// Time has passed.
     Tick,
 }
@@ -301,6 +303,7 @@ impl Queue {
             Input::Throttle(allowance) => self.budget.allow(allowance),
             Input::Pressure { pressed: true } => self.budget.pressed(),
             Input::Pressure { pressed: false } => self.budget.eased(),
+            Input::RingChanged => self.begin_anew(now),
             Input::Tick => {}
         }
         self.give_up_late_ones(now);
@@ -465,6 +468,22 @@ impl Queue {
             item.state = State::Retry(failure, now.after(pause));
             self.busy.remove(object);
             self.file(object, now);
+        }
+    }
+
+    /// Forgets the failures of all that waits for another attempt.
+    fn begin_anew(&mut self, now: Timestamp) {
+        let failed = |(object, item): (&ObjectId, &Item)| match item.state {
+            State::Retry(_failure, at) => Some((*object, at)),
+            State::Idle | State::Leased(_) | State::Asking(_) | State::Mending(_) => None,
+        };
+        let failed: Vec<(ObjectId, Timestamp)> = self.items.iter().filter_map(failed).collect();
+        for (object, at) in failed {
+            self.timers.remove(&(at, object));
+            if let Some(item) = self.items.get_mut(&object) {
+                (item.state, item.attempts) = (State::Idle, 0);
+            }
+            self.file(&object, now);
         }
     }
 

@@ -277,6 +277,11 @@ fn failures_wait_longer_each_time_and_others_go_on() {
     assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]);
     fail(&mut queue, now);
     assert_eq!(queue.handle(examined(2, 3, &me), now)[0], Output::AskLease(object(2)));
+    queue.handle(Input::Leased { object: object(2), lease: lease(peer(1), now.after(LEASE)) }, now);
+    // Who comes into the ring may take what nobody took.
+    assert_eq!(queue.handle(Input::RingChanged, now)[0], Output::AskLease(object(1)));
+    let at = fail(&mut queue, now);
+    assert_eq!(at.since(now).as_secs(), 30);
 }
 
 #[test]
