@@ -16,6 +16,7 @@ mod cluster {
     mod door;
     mod files;
     mod full;
+    mod ground;
     mod healing;
     mod kills;
     mod leftovers;

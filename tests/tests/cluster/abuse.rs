@@ -10,6 +10,7 @@ use cosmic_loadtest::{
 use serde_json::Value;
 
 use super::{
+    ground::Ground,
     look::{self, told},
     notes,
 };
@@ -32,7 +33,7 @@ async fn refused(network: &Network, reason: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_address_is_kept_out_and_a_device_at_another_is_served() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), 1, STRICT);
     let network = Network::start(directory.path(), 1, 1).await.unwrap();
     let node = network.start_node("honest", &[]).await.unwrap();

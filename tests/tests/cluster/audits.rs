@@ -16,6 +16,7 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::{
+    ground::Ground,
     look::{self, living, records, shards, wait},
     shelf::Shelf,
 };
@@ -64,7 +65,7 @@ fn number(status: &Value, field: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_lies_is_found_and_what_it_has_not_is_made_again() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), SUPERNODES, SETTINGS);
     let mut network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();

@@ -9,7 +9,10 @@ use cosmic_loadtest::{
 };
 use serde_json::Value;
 
-use super::notes::{self, PATIENCE};
+use super::{
+    ground::Ground,
+    notes::{self, PATIENCE},
+};
 
 const SUPERNODES: usize = 3;
 const DOCUMENTS: usize = 15;
@@ -30,7 +33,7 @@ fn number(value: &Value, field: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_made_while_running_is_a_supernode_again() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let mut network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let node = network.start_node("node", &[]).await.unwrap();
     let app = App::new(&node);

@@ -17,6 +17,7 @@ use cosmic_runtime::clock::Clock as System;
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, WATCHFUL, wait},
     notes::{self, PATIENCE},
     shelf::Shelf,
@@ -94,7 +95,7 @@ async fn take_turns(apps: [&App; 2], space: &str, round: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_jump_by_five_minutes_lose_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let Some(clock) = Clock::new(&directory.path().join("clock")) else { return };
     look::settings(directory.path(), SUPERNODES, WATCHFUL);
     let mut network = Network::start(directory.path(), SUPERNODES, ZONES).await.unwrap();

@@ -11,7 +11,7 @@ use cosmic_loadtest::{
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{look, notes::PATIENCE, s3::Server};
+use super::{ground::Ground, look, notes::PATIENCE, s3::Server};
 
 /// As many as an object has shards: each supernode keeps one of each chunk.
 const SUPERNODES: usize = 6;
@@ -118,7 +118,7 @@ async fn all_cold(supernode: &Process) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_on_an_s3_server_are_read_and_survive_its_absence() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let Some(mut server) = Server::start(&directory.path().join("s3")).await else { return };
     let mut cluster = Cluster::start(directory.path()).await;
     let settings = server.settings(directory.path());
@@ -189,7 +189,7 @@ async fn shards_on_an_s3_server_are_read_and_survive_its_absence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supernode_killed_while_it_moves_shards_loses_none_and_leaves_none_behind() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let Some(server) = Server::start(&directory.path().join("s3")).await else { return };
     let mut cluster = Cluster::start(directory.path()).await;
     let victim = cluster.replicas[0];

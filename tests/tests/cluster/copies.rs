@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use cosmic_loadtest::{api::App, network::Network, process::Process};
 use serde_json::{Value, json};
 
-use super::notes::{self, PATIENCE};
+use super::{
+    ground::Ground,
+    notes::{self, PATIENCE},
+};
 
 const SUPERNODES: usize = 3;
 /// Documents that each process writes.
@@ -63,7 +66,7 @@ async fn wait_for_all(nodes: [(&str, &Process); 3], space: &str, ids: &[String])
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copied_data_directory_writes_logs_of_its_own() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let original = network.start_node("original", &[]).await.unwrap();
     let own = App::new(&original).create_space("Own").await.unwrap();
@@ -102,7 +105,7 @@ async fn a_copied_data_directory_writes_logs_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_set_back_gets_everything_again_and_forks_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let (data, backup) = (directory.path().join("device"), directory.path().join("backup"));
     let device = network.start_node("device", &[]).await.unwrap();

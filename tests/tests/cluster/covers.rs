@@ -4,6 +4,7 @@ use cosmic_loadtest::{api::App, network::Network};
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, living, wait},
     notes::{self, PATIENCE},
 };
@@ -70,7 +71,7 @@ async fn is_packed(network: &Network) -> Option<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_a_snapshot_replaces_leave_the_supernodes_and_who_joins_later_has_it_all() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), SUPERNODES, SETTINGS);
     let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let (one, other) =

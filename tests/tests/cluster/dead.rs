@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use serde_json::json;
 
 use super::{
+    ground::Ground,
     look::{self, living, told, wait},
     shelf::Shelf,
 };
@@ -32,7 +33,7 @@ async fn state_of(directory: &Path, peer: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_of_the_ring_dead_for_good_loses_nothing_and_is_replaced() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), 2 * SUPERNODES, SETTINGS);
     let mut network = Network::start(directory.path(), SUPERNODES, ZONES).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();
@@ -94,7 +95,7 @@ async fn half_of_the_ring_dead_for_good_loses_nothing_and_is_replaced() {
 /// Which answers a supernode gives to who may not speak for another.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_its_operator_says_that_a_supernode_is_lost() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let network = Network::start(directory.path(), 2, 2).await.unwrap();
     let here = network.supernode_directory(0).to_string_lossy().into_owned();
     let other = network.supernodes[1].as_ref().unwrap().run().peer.clone();

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, living, shards, wait},
     notes::PATIENCE,
 };
@@ -61,7 +62,7 @@ async fn wait_until_done(network: &Network) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_file_is_gone_everywhere_and_every_holder_has_signed() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), SUPERNODES, SETTINGS);
     let mut network = Network::start(directory.path(), SUPERNODES, 3).await.unwrap();
     let (writer, reader) =

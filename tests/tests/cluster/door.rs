@@ -9,7 +9,7 @@ use cosmic_loadtest::{
 use reqwest::{Client, Method, StatusCode, header};
 use serde_json::json;
 
-use super::notes;
+use super::{ground::Ground, notes};
 
 /// A node on its own, without a network.
 async fn alone(directory: &Path) -> Process {
@@ -19,7 +19,7 @@ async fn alone(directory: &Path) -> Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_comes_in_without_a_token_or_from_a_foreign_page() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let node = alone(directory.path()).await;
     let url = format!("http://{}/api/v1/spaces", node.run().http);
     let status = |request: reqwest::RequestBuilder| async { request.send().await.unwrap().status() };
@@ -39,7 +39,7 @@ async fn nobody_comes_in_without_a_token_or_from_a_foreign_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_an_outdated_version_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let node = alone(directory.path()).await;
     let app = App::new(&node);
     let space = app.create_space("Alone").await.unwrap();
@@ -67,7 +67,7 @@ async fn a_change_of_an_outdated_version_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_read_in_part() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let node = alone(directory.path()).await;
     let app = App::new(&node);
     let space = app.create_space("Alone").await.unwrap();

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use super::notes::PATIENCE;
+use super::{ground::Ground, notes::PATIENCE};
 
 const SUPERNODES: usize = 6;
 const ZONES: usize = 3;
@@ -19,7 +19,7 @@ const NAME: &str = "film.bin";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_files_become_whole() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let file = directory.path().join("source.bin");
     demo::random_file(&file, FILE_BYTES, 2).unwrap();
     let content = std::fs::read(&file).unwrap();

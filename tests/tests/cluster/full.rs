@@ -16,7 +16,10 @@ use cosmic_loadtest::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::notes::{self, PATIENCE};
+use super::{
+    ground::Ground,
+    notes::{self, PATIENCE},
+};
 
 /// Large enough for a node or a supernode that has little to do.
 const DISK_BYTES: usize = 192 * 1024 * 1024;
@@ -81,7 +84,7 @@ fn bulky(number: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_on_a_full_disk_refuses_writes_and_keeps_what_it_acknowledged() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let place = directory.path().join("node");
     let Some(disk) = Disk::mount(&place) else { return };
     let listen = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
@@ -145,7 +148,7 @@ async fn still_has(app: &App, space: &str, acknowledged: &[(String, Value)]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supernode_on_a_full_disk_signs_for_nothing_and_goes_on_when_there_is_room() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let Some(disk) = Disk::mount(&directory.path().join("supernode-0")) else { return };
     let mut network = Network::start(directory.path(), 1, 1).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();

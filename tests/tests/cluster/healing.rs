@@ -6,6 +6,7 @@ use cosmic_loadtest::{api::App, demo, network::Network, process::Process};
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, all_shards, kept_for_others, living, shards, wait},
     notes::PATIENCE,
 };
@@ -24,12 +25,12 @@ struct Cluster {
     reader: Process,
     space: String,
     content: Vec<u8>,
-    _directory: tempfile::TempDir,
+    _directory: Ground,
 }
 
 impl Cluster {
     async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Ground::new();
         look::settings(directory.path(), SUPERNODES, SETTINGS);
         let network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
         let writer = network.start_node("writer", &[]).await.unwrap();

@@ -16,6 +16,7 @@ use rand_chacha::ChaCha20Rng;
 use serde_json::Value;
 
 use super::{
+    ground::Ground,
     load::{LANES, Load},
     look::{self, WATCHFUL},
 };
@@ -216,7 +217,7 @@ async fn nothing_acknowledged_is_lost_when_processes_are_killed() {
     let seed = setting("COSMIC_SEED").unwrap_or_else(rand::random::<u64>);
     println!("COSMIC_SEED={seed}");
     let mut random = ChaCha20Rng::seed_from_u64(seed);
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let mut storm = Storm::start(directory.path(), ChaCha20Rng::seed_from_u64(random.next_u64())).await;
     let kills: usize = setting("COSMIC_ROUNDS").unwrap_or(KILLS);
     let mut number = 0;

@@ -15,6 +15,7 @@ use cosmic_loadtest::{api::App, network::Network};
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look,
     notes::{self, PATIENCE},
     scrub::read_everything,
@@ -49,7 +50,7 @@ async fn read_all(app: &App, space: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn directories_of_the_first_version_are_opened_whole() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     unpack(directory.path());
     let network = Network::resume(directory.path(), 1).await.unwrap();
     let supernode = network.supernodes[0].as_ref().unwrap();

@@ -7,6 +7,8 @@ use cosmic_loadtest::{
     process::{self, Error},
 };
 
+use super::ground::Ground;
+
 /// How long a process may take to see that it cannot start.
 const PATIENCE: Duration = Duration::from_secs(30);
 const FAILED: &str = "exit status: 1";
@@ -31,7 +33,7 @@ async fn refused(program: &str, directory: &Path, arguments: &[&str], (status, w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mistake_is_told_in_one_sentence() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let mut network = Network::start(directory.path(), 1, 1).await.unwrap();
     let node = network.start_node("node", &[]).await.unwrap();
     let places = [

@@ -13,6 +13,7 @@ use cosmic_loadtest::{
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, wait},
     notes::{self, PATIENCE},
 };
@@ -63,12 +64,12 @@ struct Cluster {
     writer: Process,
     space: String,
     notes: Vec<String>,
-    _directory: tempfile::TempDir,
+    _directory: Ground,
 }
 
 impl Cluster {
     async fn start(started: usize) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Ground::new();
         look::settings(directory.path(), SUPERNODES, SETTINGS);
         let network = Network::start_some(directory.path(), SUPERNODES, started, SUPERNODES).await.unwrap();
         let writer = network.start_node("writer", &[]).await.unwrap();

@@ -2,13 +2,15 @@
 
 use cosmic_loadtest::nat::{self, Case};
 
+use super::ground::Ground;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_pair_of_devices_connects_and_directly_where_the_routers_allow_it() {
     if let Some(reason) = nat::missing() {
         println!("skipped: {reason}");
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let outcomes =
         nat::run(directory.path(), &Case::chosen(), |outcome| println!("{outcome}")).await.unwrap();
     for outcome in &outcomes {

@@ -6,6 +6,8 @@ use cosmic_loadtest::{api::App, process::Process};
 use reqwest::{Client, Method, RequestBuilder, Response, header};
 use serde_json::{Value, json};
 
+use super::ground::Ground;
+
 const SPACE: &str = "{space}";
 const DOCUMENTS: &str = "/spaces/{space}/collections/{collection}/documents";
 const DOCUMENT: &str = "/spaces/{space}/collections/{collection}/documents/{id}";
@@ -171,7 +173,7 @@ async fn alone(directory: &Path) -> Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_path_of_the_document_answers_as_described() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let node = alone(directory.path()).await;
     let mut walk = Walk::begin(&node).await;
     let plain = |request: RequestBuilder| request;
@@ -244,7 +246,7 @@ async fn every_path_of_the_document_answers_as_described() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_path_of_the_document_refuses_as_described() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let node = alone(directory.path()).await;
     let walk = Walk::begin(&node).await;
     let space = walk.app.create_space("A").await.unwrap();

@@ -4,6 +4,7 @@ use cosmic_loadtest::{api::App, network::Network, process::Process};
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, wait},
     notes::{self, PATIENCE},
 };
@@ -15,7 +16,7 @@ const SETTINGS: &str = "[packs]\nlook_every_secs = 1\nidle_after_secs = 1\nidle_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_are_durable_in_packs_and_read_from_them() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), SUPERNODES, SETTINGS);
     let mut network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();

@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, living, wait},
     notes::{self, PATIENCE},
     shelf::Shelf,
@@ -100,7 +101,7 @@ async fn kill_half(network: &mut Network, app: &App, space: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ring_that_grows_codes_what_it_has_anew() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let (mut network, writer, mut shelf) = begin(directory.path(), 6, 4, 2, SOON).await;
     let app = App::new(&writer);
     let before = codings(&network).await;
@@ -133,7 +134,7 @@ async fn a_ring_that_grows_codes_what_it_has_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ring_that_shrinks_for_good_takes_a_smaller_class() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let (mut network, writer, mut shelf) = begin(directory.path(), 6, 6, 3, SOON).await;
     let app = App::new(&writer);
     let before = codings(&network).await;
@@ -171,7 +172,7 @@ async fn a_ring_that_shrinks_for_good_takes_a_smaller_class() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_killed_while_objects_are_coded_anew_nothing_is_lost() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let (mut network, writer, mut shelf) = begin(directory.path(), 6, 4, 2, SOON).await;
     let app = App::new(&writer);
     for number in 0..4 {
@@ -215,7 +216,7 @@ async fn remove(app: &App, space: &str, name: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_removed_is_gone_in_both_codings() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let (mut network, writer, shelf) = begin(directory.path(), 6, 4, 2, NEVER).await;
     let app = App::new(&writer);
     let before = codings(&network).await;

@@ -8,6 +8,7 @@ use cosmic_loadtest::{
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, wait},
     notes::PATIENCE,
     shelf::Shelf,
@@ -40,7 +41,7 @@ async fn space(node: &Process, id: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_space_bound_to_a_region_lies_nowhere_else() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), REGIONS.len(), SETTINGS);
     let mut network = Network::start_in(directory.path(), &REGIONS).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();

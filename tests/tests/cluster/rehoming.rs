@@ -11,6 +11,7 @@ use futures::future::{join_all, try_join_all};
 use tokio::sync::watch;
 
 use super::{
+    ground::Ground,
     look::{self, wait},
     notes,
 };
@@ -88,7 +89,7 @@ async fn tell(what: &str, nodes: &[Process], before: &BTreeMap<Duration, u64>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_leave_and_die_and_no_app_is_refused_anything() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), SUPERNODES, SETTINGS);
     let mut network = Network::start(directory.path(), SUPERNODES, SUPERNODES).await.unwrap();
     let names: Vec<String> = (0..DEVICES).map(|number| format!("device-{number}")).collect();

@@ -14,6 +14,7 @@ use cosmic_loadtest::{
 use serde_json::Value;
 
 use super::{
+    ground::Ground,
     look,
     notes::{self, PATIENCE},
 };
@@ -120,7 +121,7 @@ async fn entries(network: &Network, number: usize) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bytes_in_every_kind_of_file_are_found_and_never_returned() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let (mut network, content, space, ids, ticket) = filled(directory.path()).await;
     let victim = replica(&network).await;
     let home = network.supernode_directory(victim);

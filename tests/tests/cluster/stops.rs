@@ -11,6 +11,7 @@ use cosmic_loadtest::{
 use futures::future::try_join_all;
 
 use super::{
+    ground::Ground,
     look::{self, WATCHFUL, living, wait},
     shelf::Shelf,
 };
@@ -64,7 +65,7 @@ async fn wait_until_caught_up(network: &Network, app: &App, shelf: &Shelf) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_without_who_stands_still_and_without_a_zone() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), SUPERNODES, WATCHFUL);
     let mut network = Network::start(directory.path(), SUPERNODES, ZONES).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();

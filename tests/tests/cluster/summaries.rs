@@ -8,6 +8,7 @@ use cosmic_loadtest::{
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, wait},
     shelf::Shelf,
 };
@@ -60,7 +61,7 @@ fn app(node: &Process) -> App {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_supernode_shows_the_same_network_and_an_aggregator_is_not_missed() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), REGIONS.len(), SETTINGS);
     let mut network = Network::start_in(directory.path(), &REGIONS).await.unwrap();
     let writer = network.start_node("writer", &[]).await.unwrap();

@@ -18,7 +18,10 @@ use tokio::{
     sync::watch,
 };
 
-use super::notes::{self, PATIENCE};
+use super::{
+    ground::Ground,
+    notes::{self, PATIENCE},
+};
 
 /// What is done to the bytes of a device once, at a certain place of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +154,7 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_wire_does_to_bytes_stores_nothing_wrong_and_sync_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     let mut network = Network::start(directory.path(), 1, 1).await.unwrap();
     network.supernodes[0].take().unwrap().stop().await.unwrap();
     let wire = Wire::lay().await;

@@ -7,6 +7,7 @@ use cosmic_loadtest::{api::App, network::Network, process::command};
 use serde_json::{Value, json};
 
 use super::{
+    ground::Ground,
     look::{self, told},
     shelf::Shelf,
 };
@@ -25,7 +26,7 @@ async fn seen(directory: &Path, operator: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_vouched_for_takes_part_and_nothing_is_lost_with_who_is_no_more() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), SUPERNODES, look::WATCHFUL);
     let mut network = Network::start_vouched(directory.path(), SUPERNODES, STRANGER).await.unwrap();
     let first = network.supernode_directory(0);

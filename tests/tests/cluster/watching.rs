@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use cosmic_loadtest::network::Network;
 use serde_json::Value;
 
-use super::look::{self, WATCHFUL};
+use super::{
+    ground::Ground,
+    look::{self, WATCHFUL},
+};
 
 const WATCHED: [&str; 4] = [
     "grafana/dashboards/overview.json",
@@ -39,7 +42,7 @@ async fn types(metrics: &str) -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dashboards_and_alerts_ask_for_what_supernodes_tell() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = Ground::new();
     look::settings(directory.path(), 1, WATCHFUL);
     let network = Network::start(directory.path(), 1, 1).await.unwrap();
     let metrics = format!("http://{}/metrics", network.supernodes[0].as_ref().unwrap().run().http);
