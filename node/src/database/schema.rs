@@ -14,7 +14,7 @@ const APPLICATION_ID: i64 = 0x434f_534d;
 pub(super) const FORMAT: i64 = STEPS.len() as i64;
 
 /// What makes each format of the one before it. A step that was released never changes.
-pub(super) const STEPS: [&str; 3] = [FIRST, PACKS, COVERS];
+pub(super) const STEPS: [&str; 4] = [FIRST, PACKS, COVERS, WANTED];
 
 const FIRST: &str = "
     -- one value each: incarnation, fingerprint of the data directory
@@ -111,6 +111,15 @@ const COVERS: &str = "
     CREATE TABLE looked (
         space BLOB NOT NULL, channel BLOB NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (space, channel)
     ) WITHOUT ROWID;
+";
+
+const WANTED: &str = "
+    -- the entries that somebody waits for to lie in a pack: neighbours may lie in several
+    ALTER TABLE wanted RENAME TO wanted_last;
+    CREATE TABLE wanted (log BLOB NOT NULL, seq INTEGER NOT NULL, space BLOB NOT NULL, PRIMARY KEY (log, seq)) WITHOUT ROWID;
+    INSERT INTO wanted SELECT log, seq, space FROM wanted_last;
+    DROP TABLE wanted_last;
+    CREATE INDEX wanted_by_space ON wanted (space, log, seq);
 ";
 
 /// Creates the tables in a new file, brings an older one up to date, accepts ours, refuses everything else.

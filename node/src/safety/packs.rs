@@ -21,7 +21,7 @@ use crate::error::Error;
 /// Packs that somebody waits for.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// Entries that replicas can pack now, at most one of each log; as many as are asked for at once.
+    /// Entries that replicas can pack now, the first of each log; as many as are asked for at once.
     pub ready: Vec<(LogId, u64)>,
     /// Whether there are entries that the replicas may not have yet.
     pub early: bool,
@@ -33,11 +33,8 @@ pub struct Wanted {
 /// [`Error`] if the database refuses.
 pub fn want(connection: &Connection, space: &SpaceId, log: &LogId, seq: u64) -> Result<(), Error> {
     connection
-        .prepare_cached(
-            "INSERT INTO wanted (log, space, seq) VALUES (?1, ?2, ?3)
-             ON CONFLICT (log) DO UPDATE SET seq = max(seq, excluded.seq)",
-        )?
-        .execute(params![log.as_bytes(), space.as_bytes(), seq])?;
+        .prepare_cached("INSERT OR IGNORE INTO wanted (log, seq, space) VALUES (?1, ?2, ?3)")?
+        .execute(params![log.as_bytes(), seq, space.as_bytes()])?;
     Ok(())
 }
 
@@ -46,7 +43,8 @@ pub fn want(connection: &Connection, space: &SpaceId, log: &LogId, seq: u64) -> 
 /// # Errors
 /// [`Error`] if the database refuses.
 pub fn wanted(safety: &Safety, connection: &Connection, space: &SpaceId) -> Result<Wanted, Error> {
-    let mut statement = connection.prepare_cached("SELECT log, seq FROM wanted WHERE space = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT log, min(seq) FROM wanted WHERE space = ?1 GROUP BY log")?;
     let mut rows = statement.query([space.as_bytes()])?;
     let mut wanted = Wanted::default();
     while let Some(row) = rows.next()? {
@@ -107,14 +105,14 @@ pub fn keep(connection: &Connection, packed: &Packed, manifest: &Manifest) -> Re
     Ok(())
 }
 
-/// Nobody waits any more for what lies in this pack, or before it.
+/// Nobody waits any more for what lies in this pack. What comes before it may lie in another one, of which nothing is known yet.
 ///
 /// # Errors
 /// [`Error`] if the database refuses.
 pub fn settle(connection: &Connection, packed: &Packed) -> Result<(), Error> {
     connection
-        .prepare_cached("DELETE FROM wanted WHERE log = ?1 AND seq <= ?2")?
-        .execute(params![packed.log.as_bytes(), packed.to])?;
+        .prepare_cached("DELETE FROM wanted WHERE log = ?1 AND seq BETWEEN ?2 AND ?3")?
+        .execute(params![packed.log.as_bytes(), packed.from, packed.to])?;
     Ok(())
 }
 
@@ -152,18 +150,23 @@ mod tests {
     const LOG: LogId = LogId::from_bytes([2; 32]);
 
     #[test]
-    fn the_last_entry_that_is_wanted_counts_until_its_pack_is_there() {
+    fn what_is_wanted_counts_until_its_own_pack_is_there() {
         let connection = crate::database::empty();
         let safety = Safety::default();
-        for seq in [4, 9, 7] {
+        let first = || -> Option<u64> {
+            connection.query_row("SELECT min(seq) FROM wanted", [], |row| row.get(0)).unwrap()
+        };
+        for seq in [4, 9, 7, 9] {
             want(&connection, &SPACE, &LOG, seq).unwrap();
         }
         let early = wanted(&safety, &connection, &SPACE).unwrap();
         assert!(early.early && early.ready.is_empty(), "no replica has signed for the log");
-        let packed = Packed { log: LOG, from: 0, to: 8, object: ObjectId::from_bytes([3; 32]) };
+        let packed = Packed { log: LOG, from: 5, to: 8, object: ObjectId::from_bytes([3; 32]) };
         settle(&connection, &packed).unwrap();
-        assert!(wanted(&safety, &connection, &SPACE).unwrap().early, "entry 9 is not in it");
-        settle(&connection, &Packed { to: 9, ..packed }).unwrap();
+        assert_eq!(first(), Some(4), "it lies in a pack before");
+        settle(&connection, &Packed { from: 0, to: 4, ..packed }).unwrap();
+        assert_eq!(first(), Some(9));
+        settle(&connection, &Packed { from: 9, to: 9, ..packed }).unwrap();
         assert!(!wanted(&safety, &connection, &SPACE).unwrap().early);
     }
 }
