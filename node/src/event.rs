@@ -37,6 +37,8 @@ pub enum Event {
         /// The space.
         space: SpaceId,
     },
+    /// Members of the ring came or went: what was signed before may count for more now, or for less.
+    Ring,
     /// Somebody waits until entries lie in a pack.
     Wanted {
         /// The space.

@@ -10,9 +10,9 @@ use cosmic_common::{
     address::Address,
     id::{PeerId, SpaceId},
 };
-use cosmic_custody::message::space::SessionId;
+use cosmic_custody::{Standing, message::space::SessionId};
 use cosmic_net::Handle;
-use cosmic_ring::Regions;
+use cosmic_ring::{Atlas, Regions};
 use cosmic_runtime::clock::Clock;
 use rusqlite::{Connection, params};
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use crate::{
     core::{Context, Core},
     database::Database,
     error::Error,
+    event::Event,
     files::cache::Cache,
     metrics::Metrics,
     network::{gateways::Gateways, meeting::Meetings},
@@ -103,6 +104,19 @@ impl Node {
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.database.read(work).await
+    }
+
+    /// Counts everything that was signed by these members, and lets those know who wait until something is safe.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub async fn count_in_ring(&self, standing: Standing, atlas: Arc<Atlas>) -> Result<(), Error> {
+        self.safety.set_ring(standing, atlas);
+        let node = self.clone();
+        self.read(move |connection| node.safety.load(connection)).await?;
+        // Nobody waits where nobody listens.
+        let _listeners = self.context.events.send(Event::Ring);
+        Ok(())
     }
 
     /// Where the data of a space may lie.

@@ -252,9 +252,8 @@ async fn adopt_ring(node: &Node, ring: Arc<RingView>) {
     if let Err(error) = node.net.set_relays(relays.collect()).await {
         tracing::debug!(%error, "the network ends");
     }
-    node.safety.set_ring(Standing::of(&ring.members), Arc::clone(&ring.atlas));
-    let counting = node.clone();
-    if let Err(error) = node.read(move |connection| counting.safety.load(connection)).await {
+    let counted = node.count_in_ring(Standing::of(&ring.members), Arc::clone(&ring.atlas)).await;
+    if let Err(error) = counted {
         tracing::error!(%error, "kept receipts cannot be read");
     }
 }

@@ -246,6 +246,10 @@ impl Driver {
                 }
                 vec![Input::Grown(Growth { channel, log, head, frames })]
             }
+            Ok(Event::Ring) => {
+                self.wanting.safer(self.node.clock().monotonic());
+                Vec::new()
+            }
             Ok(Event::Wanted { space }) if space == self.space && self.gateway.is_some() => {
                 self.wanting.begin(self.node.clock().monotonic());
                 Vec::new()

@@ -4,14 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cosmic_common::{
-    id::{Incarnation, SpaceId},
+    heads::Head,
+    id::{EntryId, Hash, Incarnation, LogId, OperatorId, SpaceId},
     protocol::{OBJECT, SPACE},
+    record::Record as _,
+    time::Timestamp,
 };
+use cosmic_custody::{Held, Level, Promise, Receipt, Standing};
 use cosmic_identity::key::SecretKey;
 use cosmic_net::{MemoryNetwork, RefuseAll};
+use cosmic_ring::{Atlas, Label, Site};
 use cosmic_runtime::{clock::Clock, tasks::Tasks};
 use cosmic_space::rights::Role;
 use futures::{TryStreamExt as _, stream};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, watch};
@@ -22,12 +28,12 @@ use crate::{
     device::Device,
     documents::store::{Change, Place},
     error::Error,
-    event::BACKLOG,
+    event::{BACKLOG, Event},
     files::{cache::Cache, transfer},
     metrics::Metrics,
     network::{gateways::Gateways, meeting::Meetings, objects, serve, sessions, sharing},
     node::{Node, Rooms, Sessions},
-    safety::Safety,
+    safety::{self, Safety},
     spaces::{Invitation, Seeds},
     uplinks::Uplinks,
 };
@@ -157,6 +163,52 @@ async fn two_devices_share_by_ticket_live_and_after_a_break() {
     b.wait_for(space, "two", both).await;
     a.tasks.end();
     b.tasks.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_new_members_signed_makes_safe_as_soon_as_they_are_known() {
+    let a = start(&MemoryNetwork::new(), 1);
+    let create = |core: &mut Core, connection: &_| core.create_space(connection, "Test", &Seeds::random());
+    let space = a.node.write(create).await.unwrap();
+    let find = move |connection: &Connection| {
+        let head = "SELECT log, seq, head FROM logs WHERE space = ?1 AND mine = 1 LIMIT 1";
+        connection.query_row(head, [space.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    };
+    let found: (Vec<u8>, u64, Vec<u8>) =
+        a.node.read(move |connection| Ok::<_, Error>(find(connection)?)).await.unwrap();
+    let log = LogId::try_from(found.0.as_slice()).unwrap();
+    let head = Head { seq: found.1, entry: EntryId::try_from(found.2.as_slice()).unwrap() };
+    let keys = [11, 12, 13].map(|seed| SecretKey::from_seed(&[seed; 32]));
+    for key in &keys {
+        let receipt = Receipt {
+            held: Held::Log { space, log, head },
+            promise: Promise::Keeps,
+            holder: key.peer_id(),
+            incarnation: Incarnation::from_bytes([1; 16]),
+            ring: Hash::from_bytes([0; 32]),
+            time: Timestamp::from_unix_ms(1),
+        };
+        let signed = safety::Signed::open(receipt.sign(key).unwrap().to_bytes()).unwrap();
+        a.node.safety.count(&signed.receipt);
+        a.node.write(move |_core, connection| safety::keep(connection, &signed)).await.unwrap();
+    }
+    let level = async || {
+        let node = a.node.clone();
+        a.node.read(move |connection| node.safety.level(connection, &space, (&log, head.seq))).await.unwrap()
+    };
+    assert!(level().await < Level::Replicated, "nobody knows who they are");
+    let mut events = a.node.context.events.subscribe();
+    let operator = OperatorId::from_bytes([7; 32]);
+    let zone = |number: usize| format!("zone-{number}").parse::<Label>().unwrap();
+    let site = |(number, key): (usize, &SecretKey)| {
+        let site = Site { peer: key.peer_id(), operator, zone: zone(number), weight: 1 };
+        (site, "region".parse().unwrap())
+    };
+    let atlas = Atlas::of(keys.iter().enumerate().map(site).collect(), 4, &[]);
+    let standing = Standing::new(keys.iter().map(|key| (key.peer_id(), "zone", None)));
+    a.node.count_in_ring(standing, Arc::new(atlas)).await.unwrap();
+    assert!(matches!(events.try_recv(), Ok(Event::Ring)), "who waits looks again");
+    assert!(level().await >= Level::Replicated);
 }
 
 #[tokio::test(flavor = "multi_thread")]
