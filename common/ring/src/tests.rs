@@ -3,6 +3,7 @@
 mod atlas;
 mod formats;
 mod gateways;
+mod listings;
 mod people;
 mod tables;
 mod trust;
@@ -12,7 +13,9 @@ use std::collections::BTreeSet;
 use cosmic_common::id::{NetworkId, PeerId};
 use cosmic_identity::{key::SecretKey, signed::Signed};
 
-use crate::{Admission, Consent, Endpoint, Label, Member, Members, NetworkConfig, Site, State, Vouches};
+use crate::{
+    Admission, Consent, Endpoint, Label, Member, Members, NetworkConfig, Presence, Site, State, Vouches,
+};
 
 fn key(kind: u8, number: u16) -> SecretKey {
     let mut seed = [kind; 32];
@@ -92,6 +95,13 @@ fn endpoint(number: u16, sequence: u64) -> Signed<Endpoint> {
     let addresses = vec![format!("/ip4/198.51.100.{number}/tcp/{}", 7000 + sequence).parse().unwrap()];
     let endpoint = Endpoint { network: network(), peer: supernode(number).peer_id(), sequence, addresses };
     Signed::sign(endpoint, &supernode(number))
+}
+
+/// Supernode `number` says at `said_ms` that it is there.
+fn presence(number: u16, said_ms: u64) -> Signed<Presence> {
+    let addresses = vec![format!("/ip4/198.51.100.{number}/tcp/7410").parse().unwrap()];
+    let presence = Presence { network: network(), peer: supernode(number).peer_id(), said_ms, addresses };
+    Signed::sign(presence, &supernode(number))
 }
 
 /// A site whose peer id looks like a key: the hash of its number.

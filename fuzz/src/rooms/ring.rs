@@ -8,9 +8,13 @@ use cosmic_common::{
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
 use cosmic_ring::{
-    Admission, Atlas, Consent, Door, Endpoint, Exchange, GatewayReport, Label, Member, Members, NetworkAnswer,
-    NetworkConfig, NetworkKey, NetworkRequest, Regions, RingMessage, Vouches, endpoint::verify_endpoint,
-    member::verify_member, vouches::verify_vouches,
+    Admission, Atlas, Consent, Door, Endpoint, Exchange, GatewayReport, Label, Listing, Member, Members,
+    NetworkAnswer, NetworkConfig, NetworkKey, NetworkRequest, Presence, Regions, RingMessage, Vouches,
+    endpoint::verify_endpoint,
+    listing::{Judge, LISTED_MAX, places},
+    member::verify_member,
+    remembered::Remembered,
+    vouches::verify_vouches,
 };
 
 use crate::{
@@ -27,6 +31,10 @@ pub const ROOM: Room = Room {
         decoder("member", check::signed::<Member>),
         decoder("endpoint", check::signed::<Endpoint>),
         decoder("vouches", check::signed::<Vouches>),
+        decoder("presence", check::signed::<Presence>),
+        decoder("listing", check::only_record::<Listing>),
+        sampled(|| vec![listing()], listed),
+        decoder("directory-file", check::only_record::<Remembered>),
         decoder("gateway-report", check::only_record::<GatewayReport>),
         decoder("network-request", check::only_record::<NetworkRequest>),
         decoder("network-answer", network_answer),
@@ -35,6 +43,30 @@ pub const ROOM: Room = Room {
         sampled(exchange_samples, exchange),
     ],
 };
+
+/// The time at which listings are judged.
+const NOW_MS: u64 = 1_790_000_000_000;
+
+/// A listing of one supernode of the ring.
+fn listing() -> Vec<u8> {
+    let addresses = vec!["/ip4/192.0.2.1/udp/4001/quic-v1".parse().expect("an address")];
+    let presence = Presence { network: network(), peer: key(4).peer_id(), said_ms: NOW_MS, addresses };
+    Listing { presences: vec![Signed::sign(presence, &key(4)).to_bytes().into()] }.to_bytes()
+}
+
+/// Whatever comes, what is kept of it counts by itself, and once more changes nothing.
+fn listed(bytes: &[u8]) {
+    let members = members();
+    for members in [None, Some(&members)] {
+        let judge = Judge { network: network(), now_ms: NOW_MS, members };
+        for place in places(network(), None) {
+            let Some(kept) = judge.judge(&place, Some(&listing()), bytes) else { continue };
+            assert_eq!(judge.judge(&place, None, &kept).as_ref(), Some(&kept));
+            assert_eq!(judge.judge(&place, Some(&kept), bytes).as_ref(), Some(&kept));
+            assert!((1..=LISTED_MAX).contains(&judge.present(&place, &kept).len()));
+        }
+    }
+}
 
 /// What an answer makes known is valid in the network that was asked for.
 fn network_answer(bytes: &[u8]) {

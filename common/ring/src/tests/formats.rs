@@ -8,12 +8,13 @@ use data_encoding::HEXLOWER;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    config, endpoint, member, members, network, network_key, open_config, operator, signed, supernode,
-    vouched_config, vouches,
+    config, endpoint, member, members, network, network_key, open_config, operator, presence, signed,
+    supernode, vouched_config, vouches,
 };
 use crate::{
-    ClassStep, Door, Exchange, GatewayReport, Member, NetworkAnswer, NetworkConfig, NetworkRequest,
+    ClassStep, Door, Exchange, GatewayReport, Listing, Member, NetworkAnswer, NetworkConfig, NetworkRequest,
     RingMessage, State, Vouches,
+    remembered::{Kept, Remembered},
 };
 
 fn configs() -> Vec<Signed<NetworkConfig>> {
@@ -79,6 +80,17 @@ fn reports() -> Vec<GatewayReport> {
     ]
 }
 
+fn listings() -> Vec<Listing> {
+    let listed = [presence(1, 5), presence(2, 6)].map(|presence| presence.to_bytes().into());
+    vec![Listing { presences: vec![] }, Listing { presences: listed.into() }]
+}
+
+fn remembered() -> Remembered {
+    let kept = Kept { key: vec![1].into(), value: vec![2, 3].into(), until_ms: 1_790_000_000_000 };
+    let addresses = vec!["/ip4/192.0.2.9/tcp/7400".parse().unwrap()];
+    Remembered { records: vec![kept], servers: vec![Door { peer: supernode(9).peer_id(), addresses }] }
+}
+
 fn answers() -> Vec<NetworkAnswer> {
     vec![
         NetworkAnswer::OtherNetwork,
@@ -111,6 +123,9 @@ fn golden_bytes_of_version_1() {
     golden("network-answer.v1.hex", &answers());
     golden("ring-message.v1.hex", &messages());
     golden("gateway-report.v1.hex", &reports());
+    golden("presence.v1.hex", &[presence(1, 5), presence(2, 1_790_000_000_000)]);
+    golden("listing.v1.hex", &listings());
+    golden("directory-file.v1.hex", &[Remembered::default(), remembered()]);
 }
 
 #[test]
