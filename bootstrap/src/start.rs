@@ -7,7 +7,6 @@ use cosmic_common::{
     id::PeerId,
 };
 use cosmic_membership as membership;
-use cosmic_net::RefuseAll;
 use cosmic_ring::Door as NamedDoor;
 use cosmic_runtime::{
     admin::Admin,
@@ -76,12 +75,13 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     let token = Token::random();
     let mut run_file = run_file(&home, &clock, &http, &token)?;
 
-    let net = start_net(&home, &config, &registry, &tasks).await?;
+    let listings = Arc::<membership::Listings>::default();
+    let net = start_net(&home, &config, &registry, &tasks, Arc::clone(&listings)).await?;
     let metrics = membership::Metrics::default();
     registry.room("membership", |room| metrics.register(room));
     let advertise = config.advertise.clone();
-    let joining =
-        membership::Config { network, state_file: home.state_file(), member: None, serve: true, advertise };
+    let state_file = home.state_file();
+    let joining = membership::Config { network, state_file, member: None, serve: true, advertise, listings };
     let membership = membership::start(joining, net.clone(), home.key().clone(), clock, metrics, &tasks)?;
     if let Some(configuration) = home.configuration()? {
         membership.apply_config(configuration)?;
@@ -171,6 +171,7 @@ async fn start_net(
     config: &Config,
     registry: &Registry,
     tasks: &Tasks,
+    validator: Arc<membership::Listings>,
 ) -> Result<cosmic_net::Handle, Error> {
     let metrics = cosmic_net::Metrics::default();
     registry.room("net", |room| metrics.register(room));
@@ -178,7 +179,7 @@ async fn start_net(
         key: home.key(),
         config: config.net()?,
         protocols: &membership::PROTOCOLS,
-        validator: Arc::new(RefuseAll),
+        validator,
         metrics,
     })
     .await?;

@@ -8,8 +8,8 @@ use cosmic_common::{
 };
 use cosmic_custody::standing::Standing;
 use cosmic_identity::key::SecretKey;
-use cosmic_membership::{NetworkFile, RingView};
-use cosmic_net::{Actor, Handle, Options, RefuseAll, RelayPeer};
+use cosmic_membership::{Listings, NetworkFile, RingView};
+use cosmic_net::{Actor, Handle, Options, RelayPeer};
 use cosmic_runtime::{
     admin::{self, Admin},
     clock::Clock,
@@ -111,7 +111,8 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), Error> {
     run.token = Some(token.clone());
     let mut run_file = RunFile::create(&directory, run)?;
 
-    let (net, actor) = bind_network(&config, &key, &registry).await?;
+    let listings = Arc::<Listings>::default();
+    let (net, actor) = bind_network(&config, &key, &registry, Arc::clone(&listings)).await?;
     run_file.update(|run| run.addresses = net.listening())?;
 
     let (events, _) = broadcast::channel(BACKLOG);
@@ -141,7 +142,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), Error> {
     tasks.spawn("net", move |shutdown| actor.run(async move { shutdown.triggered().await }));
     spawn_rooms(&node, &tasks)?;
     if let Some(file) = &config.network {
-        join(&node, NetworkFile::read(file)?, &directory, key, (&registry, &tasks))?;
+        join(&node, (NetworkFile::read(file)?, listings), &directory, key, (&registry, &tasks))?;
     }
     let admin_config =
         admin::Config { listen: config.http, metrics_token: None, host_names: config.host_names.clone() };
@@ -163,6 +164,7 @@ async fn bind_network(
     config: &Config,
     key: &SecretKey,
     registry: &Registry,
+    validator: Arc<Listings>,
 ) -> Result<(Handle, Actor), Error> {
     let metrics = cosmic_net::Metrics::default();
     registry.room("net", |room| metrics.register(room));
@@ -177,13 +179,13 @@ async fn bind_network(
         ..cosmic_net::Config::default()
     };
     let protocols = &[SPACE, OBJECT];
-    Ok(cosmic_net::bind(Options { key, config, protocols, validator: Arc::new(RefuseAll), metrics }).await?)
+    Ok(cosmic_net::bind(Options { key, config, protocols, validator, metrics }).await?)
 }
 
 /// Joins the network of `file` and follows its ring.
 fn join(
     node: &Node,
-    file: NetworkFile,
+    (file, listings): (NetworkFile, Arc<Listings>),
     directory: &DataDir,
     key: SecretKey,
     (registry, tasks): (&Registry, &Tasks),
@@ -194,6 +196,7 @@ fn join(
         member: None,
         serve: false,
         advertise: Vec::new(),
+        listings,
     };
     let metrics = cosmic_membership::Metrics::default();
     registry.room("membership", |room| metrics.register(room));

@@ -10,7 +10,6 @@ use cosmic_common::{
 use cosmic_custody::Standing;
 use cosmic_identity::signed::Signed;
 use cosmic_membership::{self as membership, RingView};
-use cosmic_net::RefuseAll;
 use cosmic_ring::State;
 use cosmic_runtime::{
     admin::Admin,
@@ -211,7 +210,8 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     let token = Token::random();
     let mut run_file = run_file(&home, &clock, &http, &token)?;
 
-    let net = start_net(&home, &config, &registry, &tasks).await?;
+    let listings = Arc::<membership::Listings>::default();
+    let net = start_net(&home, &config, &registry, &tasks, Arc::clone(&listings)).await?;
     if member.is_none() {
         tracing::warn!(
             "no operator has signed for this supernode; it keeps nothing until: cosmic-supernode operator sign"
@@ -225,6 +225,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         member,
         serve: true,
         advertise: config.advertise.clone(),
+        listings,
     };
     let key = home.key().clone();
     let membership =
@@ -341,6 +342,7 @@ async fn start_net(
     config: &Config,
     registry: &Registry,
     tasks: &Tasks,
+    validator: Arc<membership::Listings>,
 ) -> Result<cosmic_net::Handle, Error> {
     let metrics = cosmic_net::Metrics::default();
     registry.room("net", |room| metrics.register(room));
@@ -349,7 +351,7 @@ async fn start_net(
         key: home.key(),
         config: config.net()?,
         protocols: &protocols,
-        validator: Arc::new(RefuseAll),
+        validator,
         metrics,
     })
     .await?;

@@ -24,6 +24,7 @@ mod cluster {
     mod look;
     mod migration;
     mod mistakes;
+    mod moved;
     mod moving;
     mod nat;
     mod notes;

@@ -12,12 +12,12 @@ use std::{
 use cosmic_common::{address::Address, id::PeerId};
 use cosmic_identity::signed::Signed;
 use cosmic_net::{Direction, Event};
-use cosmic_ring::State;
-use cosmic_runtime::{random, shutdown::Shutdown};
+use cosmic_ring::{Presence, State};
+use cosmic_runtime::{clock::Monotonic, random, shutdown::Shutdown};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tracing::debug;
 
-use crate::{RingView, link::Link, view::presentable};
+use crate::{RingView, link::Link, listings, view::presentable};
 
 /// The time between two patrols.
 const PATROL: Duration = Duration::from_secs(30);
@@ -33,6 +33,12 @@ const NEIGHBOURS_MAX: usize = 64;
 const PUSH_MAX: usize = 16;
 /// Members a peer asks in a patrol when no connection stands, besides a bootstrap node.
 const ASKED_MAX: usize = 2;
+/// Patrols in a row in which nobody of the ring answered, before the directory is asked for somebody: 3.5 s.
+const ALONE_PATROLS: u32 = 4;
+/// Of those found there, so many are asked.
+const FOUND_ASKED_MAX: usize = 6;
+/// How often who serves says in the directory that it is there: four times before it would be forgotten.
+const PRESENT_EVERY: Duration = Duration::from_secs(30 * 60);
 
 /// Whom to ask, and who is being asked.
 pub(crate) struct Driver {
@@ -50,10 +56,27 @@ pub(crate) struct Driver {
     /// Whether anybody answered since the last patrol.
     answered: bool,
     retry: Duration,
+    /// What is asked of the directory.
+    directory: FuturesUnordered<BoxFuture<'static, Told>>,
+    /// When to say there that we are here, and where we said we were.
+    present_at: Monotonic,
+    present: Vec<Address>,
+    /// Patrols in a row that found nobody of the ring, and whether the directory is asked for somebody.
+    alone: u32,
+    searching: bool,
+}
+
+/// What the directory told.
+enum Told {
+    /// Whether it lists us.
+    Listed(bool),
+    /// Whom it lists.
+    Found(Vec<Presence>),
 }
 
 impl Driver {
     pub(crate) fn new(link: Arc<Link>, serve: bool, advertise: Vec<Address>) -> Self {
+        let present_at = link.clock.monotonic();
         Self {
             link,
             serve,
@@ -65,6 +88,11 @@ impl Driver {
             fed: BTreeMap::new(),
             answered: false,
             retry: RETRY,
+            directory: FuturesUnordered::new(),
+            present_at,
+            present: Vec::new(),
+            alone: 0,
+            searching: false,
         }
     }
 
@@ -80,6 +108,7 @@ impl Driver {
                 biased;
                 () = shutdown.triggered() => break,
                 Some((peer, well)) = self.running.next() => self.on_met(peer, well),
+                Some(told) = self.directory.next() => self.on_told(told).await,
                 changed = views.changed() => {
                     if changed.is_err() { break }
                     let view = views.borrow_and_update().clone();
@@ -114,6 +143,7 @@ impl Driver {
         if !self.serve {
             return;
         }
+        self.say_here();
         let neighbours = self.neighbours(&view);
         let mut asked: BTreeSet<PeerId> = neighbours.difference(&self.neighbours).copied().collect();
         self.neighbours = neighbours;
@@ -138,6 +168,7 @@ impl Driver {
     /// Asks this patrol's peers; how long until the next patrol.
     async fn on_patrol(&mut self) -> Duration {
         self.say_where();
+        self.say_here();
         let doors = self.link.ledger.doors();
         self.feed(&doors).await;
         let doors: Vec<PeerId> = doors.into_keys().collect();
@@ -164,7 +195,9 @@ impl Driver {
     /// How long until the next patrol: not long if nobody answered since the last one, or nobody but a bootstrap node, who may
     /// hear any moment where the members are now.
     fn wait(&mut self, in_touch: bool) -> Duration {
-        if std::mem::take(&mut self.answered) && in_touch {
+        let in_touch = std::mem::take(&mut self.answered) && in_touch;
+        self.search_if_alone(in_touch);
+        if in_touch {
             self.retry = RETRY;
             let patrol = if self.link.ledger.is_waiting() { WAITING } else { PATROL };
             return patrol + PATROL_JITTER.mul_f64(fraction());
@@ -172,6 +205,52 @@ impl Driver {
         let wait = self.retry;
         self.retry = (self.retry * 2).min(PATROL);
         wait
+    }
+
+    /// Says in the directory that we are here, when it is time to or we have moved.
+    fn say_here(&mut self) {
+        let now = self.link.clock.monotonic();
+        let Some((presence, _region)) = self.link.ledger.presence().filter(|_| self.serve) else { return };
+        let moved = self.present != presence.unverified().addresses;
+        if now < self.present_at && !moved {
+            return;
+        }
+        self.present.clone_from(&presence.unverified().addresses);
+        self.present_at = now.after(PRESENT_EVERY);
+        let (net, ledger) = (self.link.net.clone(), Arc::clone(&self.link.ledger));
+        self.directory.push(Box::pin(async move { Told::Listed(listings::publish(net, ledger).await) }));
+    }
+
+    /// Looks for somebody in the directory when the ring has been silent for a while.
+    fn search_if_alone(&mut self, in_touch: bool) {
+        self.link.ledger.set_in_touch(in_touch && self.serve);
+        self.alone = if in_touch { 0 } else { self.alone.saturating_add(1) };
+        if self.alone < ALONE_PATROLS || self.searching {
+            return;
+        }
+        self.searching = true;
+        let (net, ledger) = (self.link.net.clone(), Arc::clone(&self.link.ledger));
+        self.directory.push(Box::pin(async move { Told::Found(listings::find(net, ledger).await) }));
+    }
+
+    async fn on_told(&mut self, told: Told) {
+        match told {
+            Told::Listed(true) => {}
+            // Nobody of the directory was known yet: again with the next patrol.
+            Told::Listed(false) => self.present_at = self.link.clock.monotonic(),
+            Told::Found(found) => {
+                self.searching = false;
+                let own = self.link.ledger.local_peer();
+                let found: BTreeMap<PeerId, Vec<Address>> =
+                    found.into_iter().map(|presence| (presence.peer, presence.addresses)).collect();
+                self.link.metrics.found(found.len());
+                self.feed(&found).await;
+                let others = found.into_keys().filter(|peer| *peer != own).collect();
+                for peer in some(others, FOUND_ASKED_MAX) {
+                    self.ask(peer);
+                }
+            }
+        }
     }
 
     /// The members and bootstrap nodes a serving peer keeps in touch with.

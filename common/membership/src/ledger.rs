@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use cosmic_common::{
@@ -11,7 +14,10 @@ use cosmic_common::{
     record::Record,
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
-use cosmic_ring::{Door, Endpoint, Inserted, Member, Members, NetworkConfig, Vouches, config::DOORS_MAX};
+use cosmic_ring::{
+    Door, Endpoint, Inserted, Label, Member, Members, NetworkConfig, Presence, Vouches, config::DOORS_MAX,
+    listing::Judge, presence::PRESENT_ADDRESSES_MAX,
+};
 use cosmic_runtime::clock::Clock;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -26,6 +32,8 @@ pub(crate) struct Ledger {
     metrics: Metrics,
     known: Mutex<Known>,
     view: watch::Sender<Option<Arc<RingView>>>,
+    /// Whether what is known of the ring is what others know now.
+    in_touch: AtomicBool,
 }
 
 struct Known {
@@ -57,8 +65,8 @@ impl Ledger {
             members = restore(&state, network)?;
         }
         let known = Known { members, member: None, addresses: Vec::new(), doors, told_refused: None };
-        let ledger =
-            Self { network, key, clock, metrics, known: Mutex::new(known), view: watch::Sender::new(None) };
+        let (known, view, in_touch) = (Mutex::new(known), watch::Sender::new(None), AtomicBool::new(false));
+        let ledger = Self { network, key, clock, metrics, known, view, in_touch };
         ledger.settle(&mut ledger.lock());
         Ok(ledger)
     }
@@ -162,6 +170,36 @@ impl Ledger {
         {
             known.doors.insert(peer, addresses.to_vec());
         }
+    }
+
+    /// What this process says of itself in the directory, and the region it is listed in, if it has a part in the network.
+    pub(crate) fn presence(&self) -> Option<(Signed<Presence>, Option<Label>)> {
+        let (view, peer) = (self.view()?, self.local_peer());
+        let active = view.members.get(&peer).filter(|_| view.members.is_active(&peer));
+        if active.is_none() && !view.config.unverified().is_door(&peer) {
+            return None;
+        }
+        let mut addresses = self.lock().addresses.clone();
+        addresses.truncate(PRESENT_ADDRESSES_MAX);
+        if addresses.is_empty() {
+            return None;
+        }
+        let said_ms = self.clock.now().unix_ms();
+        let presence = Presence { network: self.network, peer, said_ms, addresses };
+        Some((Signed::sign(presence, &self.key), active.map(|member| member.region.clone())))
+    }
+
+    /// Whether somebody of the ring has told lately what he knows.
+    pub(crate) fn set_in_touch(&self, in_touch: bool) {
+        self.in_touch.store(in_touch, Ordering::Relaxed);
+    }
+
+    /// By what records of the directory are judged: by the ring, unless that may be out of date, which is when others are
+    /// looked for in the directory.
+    pub(crate) fn judge<T>(&self, act: impl FnOnce(Judge<'_>) -> Option<T>) -> Option<T> {
+        let view = self.view().filter(|_| self.in_touch.load(Ordering::Relaxed));
+        let members = view.as_deref().map(|view| &view.members);
+        act(Judge { network: self.network, now_ms: self.clock.now().unix_ms(), members })
     }
 
     /// Where to knock.

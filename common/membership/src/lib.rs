@@ -8,12 +8,14 @@
 //!
 //! What is accepted is decided in `ring`; here are the sockets, the timers and the file.
 
+mod directory_file;
 mod driver;
 mod error;
 mod handle;
 mod keeper;
 mod ledger;
 mod link;
+mod listings;
 mod metrics;
 mod network_file;
 mod start;
@@ -25,6 +27,7 @@ mod tests;
 
 pub use error::Error;
 pub use handle::Handle;
+pub use listings::Listings;
 pub use metrics::Metrics;
 pub use network_file::{BootstrapPeer, NetworkFile};
 pub use start::{Config, PROTOCOLS, start};

@@ -14,6 +14,8 @@ pub struct Metrics {
     members: Gauge,
     trusted: Gauge,
     exchanges: Family<Labels, Counter>,
+    searches: Counter,
+    found: Counter,
 }
 
 /// How an exchange with a peer ended.
@@ -52,10 +54,22 @@ impl Metrics {
         registry.register("members", "Active members of the ring", self.members.clone());
         registry.register("trusted_operators", "Operators that count by vouches", self.trusted.clone());
         registry.register("exchanges", "Exchanges with peers, by outcome", self.exchanges.clone());
+        registry.register(
+            "searches",
+            "Searches in the directory for somebody of the ring, since nobody known answered",
+            self.searches.clone(),
+        );
+        registry.register("found", "Supernodes and bootstrap nodes found by them", self.found.clone());
     }
 
     pub(crate) fn ended(&self, outcome: Ended) {
         self.exchanges.get_or_create(&Labels { outcome }).inc();
+    }
+
+    /// A search of the directory has found so many.
+    pub(crate) fn found(&self, count: usize) {
+        self.searches.inc();
+        self.found.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn members(&self, count: usize, trusted_operators: usize) {

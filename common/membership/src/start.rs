@@ -16,7 +16,8 @@ use cosmic_runtime::{
 };
 
 use crate::{
-    Error, Handle, Metrics, NetworkFile, driver::Driver, keeper, ledger::Ledger, link::Link, state::State,
+    Error, Handle, Listings, Metrics, NetworkFile, directory_file, driver::Driver, keeper, ledger::Ledger,
+    link::Link, state::State,
 };
 
 /// What a serving process has to name among the protocols of its network.
@@ -37,6 +38,8 @@ pub struct Config {
     pub serve: bool,
     /// Addresses to tell others instead of those listened on.
     pub advertise: Vec<Address>,
+    /// The judge of the directory's records, which the network was given.
+    pub listings: Arc<Listings>,
 }
 
 /// Joins the network of `config` as the holder of `key`, and works until `tasks` end.
@@ -51,7 +54,7 @@ pub fn start(
     metrics: Metrics,
     tasks: &Tasks,
 ) -> Result<Handle, Error> {
-    let Config { network, state_file, member, serve, advertise } = config;
+    let Config { network, state_file, member, serve, advertise, listings } = config;
     let kept = State::read(&state_file, network.network)?;
     let ledger = Arc::new(Ledger::new(network.network, key, clock.clone(), metrics.clone(), kept)?);
     for door in &network.bootstrap {
@@ -60,6 +63,12 @@ pub fn start(
     if let Some(member) = member {
         ledger.announce(member)?;
     }
+    listings.begin(Arc::clone(&ledger));
+    let (directory, directory_file, timing) =
+        (net.clone(), state_file.with_extension("directory"), clock.clone());
+    tasks.spawn("directory keeper", |shutdown| {
+        directory_file::run(directory, directory_file, timing, shutdown)
+    });
     let (keeping, timing) = (Arc::clone(&ledger), clock.clone());
     tasks.spawn("membership keeper", |shutdown| keeper::run(keeping, state_file, timing, shutdown));
     let link = Arc::new(Link::new(net, Arc::clone(&ledger), clock, metrics));

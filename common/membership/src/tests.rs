@@ -1,5 +1,6 @@
 //! Members, bootstrap nodes, light nodes and liars meet in memory.
 
+mod alone;
 mod files;
 mod joining;
 mod liars;
@@ -8,13 +9,14 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use cosmic_common::{address::Address, id::PeerId};
 use cosmic_identity::{key::SecretKey, signed::Signed};
-use cosmic_net::{MemoryNetwork, RefuseAll};
+use cosmic_net::MemoryNetwork;
 use cosmic_ring::{Consent, Door, Member, NetworkConfig, State};
 use cosmic_runtime::{clock::Clock, tasks::Tasks};
 use tempfile::TempDir;
 
 use crate::{
-    BootstrapPeer, Config, Error, Handle, Metrics, NetworkFile, PROTOCOLS, RingView, metrics::Ended, start,
+    BootstrapPeer, Config, Error, Handle, Listings, Metrics, NetworkFile, PROTOCOLS, RingView,
+    metrics::Ended, start,
 };
 
 /// Nothing here takes long; a test that reaches this has hung.
@@ -112,14 +114,37 @@ impl World {
         serve: bool,
         doors: &[&Process],
     ) -> Result<Process, Error> {
+        self.start_with(key, member, serve, doors, Arc::default())
+    }
+
+    /// Starts a process whose judge of the directory can be asked.
+    fn start_judged(
+        &self,
+        key: &SecretKey,
+        serve: bool,
+        doors: &[&Process],
+        listings: Arc<Listings>,
+    ) -> Process {
+        self.start_with(key, None, serve, doors, listings).unwrap()
+    }
+
+    fn start_with(
+        &self,
+        key: &SecretKey,
+        member: Option<Signed<Member>>,
+        serve: bool,
+        doors: &[&Process],
+        listings: Arc<Listings>,
+    ) -> Result<Process, Error> {
         let peer = key.peer_id();
-        let net = self.memory.join(peer, if serve { &PROTOCOLS } else { &[] }, Arc::new(RefuseAll));
+        let validator = Arc::clone(&listings);
+        let net = self.memory.join(peer, if serve { &PROTOCOLS } else { &[] }, validator);
         let bootstrap =
             doors.iter().map(|door| BootstrapPeer { peer: door.peer(), addresses: door.listening() });
         let network =
             NetworkFile { network: configuration(1, &[]).network(), bootstrap: bootstrap.collect() };
         let state_file = self.state_file(peer);
-        let config = Config { network, state_file, member, serve, advertise: Vec::new() };
+        let config = Config { network, state_file, member, serve, advertise: Vec::new(), listings };
         let (clock, metrics) = (Clock::system(), Metrics::default());
         let tasks = Tasks::new(clock.clone());
         let handle = start(config, net.clone(), key.clone(), clock, metrics.clone(), &tasks)?;

@@ -39,9 +39,11 @@ use crate::{
     streams::Opening,
 };
 
+mod directory;
 mod events;
 mod reaching;
 
+use directory::Memory;
 use reaching::Reaching;
 
 /// A surplus connection may still be chosen by a peer that has not seen the better one; by then it has.
@@ -80,6 +82,7 @@ pub struct Actor {
     metrics: Metrics,
     peers: Peers<Waiter>,
     queries: Queries,
+    directory: Memory,
     bulk: Option<Service>,
     reaching: Reaching,
     timers: FuturesUnordered<Pin<Box<dyn Future<Output = Timer> + Send>>>,
@@ -92,6 +95,8 @@ enum Waiter {
     Open(Protocol, Reply<Stream>),
     /// This process itself, for a reservation.
     Reserve,
+    /// This process itself, for a server of the directory that an earlier run knew.
+    Recall,
 }
 
 /// What is due.
@@ -103,6 +108,7 @@ enum Timer {
     ReachingDue,
     RefusalStands(PeerId),
     AwayOver(PeerId),
+    RecallOver,
 }
 
 /// Binds every listening address and gives the handle, and the actor that has to be run.
@@ -129,7 +135,7 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     } else {
         (None, None)
     };
-    let swarm = behaviour::swarm(keypair, &config, inlets, metrics.clone())?;
+    let swarm = behaviour::swarm(keypair, &config, (inlets, Arc::clone(&validator)), metrics.clone())?;
     let (commands, queue) = mpsc::channel(COMMANDS_MAX);
     let (events, _) = broadcast::channel(EVENTS_MAX);
     let (listening, listening_now) = watch::channel(Vec::new());
@@ -142,8 +148,9 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
         commands: queue,
         events,
         listening,
-        metrics,
-        queries: Queries::new(validator),
+        metrics: metrics.clone(),
+        queries: Queries::new(validator, metrics.directory.clone()),
+        directory: Memory::default(),
         bulk: service,
         reaching,
         timers: FuturesUnordered::new(),
@@ -234,14 +241,13 @@ impl Actor {
                 answer(reply, Ok(()));
             }
             Command::Connected { reply } => answer(reply, Ok(self.peers.connected().collect())),
-            Command::Bootstrap { reply } => {
-                self.queries.bootstrap(&mut self.swarm.behaviour_mut().directory, reply);
+            Command::Remember { snapshot, reply } => {
+                self.remember(snapshot);
+                answer(reply, Ok(()));
             }
-            Command::Publish { key, value, reply } => {
-                self.queries.publish(&mut self.swarm.behaviour_mut().directory, key, value, reply);
-            }
-            Command::Find { key, reply } => {
-                self.queries.find(&mut self.swarm.behaviour_mut().directory, key, reply);
+            Command::Snapshot { reply } => answer(reply, Ok(self.snapshot())),
+            question @ (Command::Bootstrap { .. } | Command::Publish { .. } | Command::Find { .. }) => {
+                self.ask_directory(question);
             }
         }
     }
@@ -268,6 +274,7 @@ impl Actor {
                 waiters.into_iter().for_each(|waiter| self.refuse(peer, waiter, away(peer)));
             }
             Timer::AwayOver(peer) => self.peers.forgive(&peer),
+            Timer::RecallOver => self.ask_what_waits(),
         }
     }
 
@@ -292,6 +299,8 @@ impl Actor {
         match waiter {
             Waiter::Connect(reply) => answer(reply, Ok(())),
             Waiter::Reserve => self.reserve_at(peer),
+            // Its introduction follows.
+            Waiter::Recall => {}
             // Who has left by now must not get a stream that nobody would ever read.
             Waiter::Open(_, reply) if reply.is_closed() => {}
             Waiter::Open(protocol, reply) => {
@@ -316,6 +325,9 @@ impl Actor {
             Waiter::Connect(reply) => answer(reply, Err(error)),
             Waiter::Open(_, reply) => answer(reply, Err(error)),
             Waiter::Reserve => self.relay_lost(peer),
+            Waiter::Recall => {
+                tracing::debug!(peer = %peer.short(), %error, "a server of the directory is not there");
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the swarm does beside carrying streams: limits, liveness, introductions, the directory.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use libp2p::{
     StreamProtocol, Swarm, SwarmBuilder, connection_limits, dcutr, identify,
@@ -12,7 +12,10 @@ use libp2p::{
 
 use crate::{
     config::Config,
-    directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES},
+    directory::{
+        KEY_MAX_BYTES, VALUE_MAX_BYTES, Validator,
+        store::{KEPT_FOR, Store},
+    },
     error::Error,
     guard::gate::Gate,
     incoming::Inlets,
@@ -28,6 +31,8 @@ const FAMILY: &str = "/cosmic/1";
 const DIRECTORY_MESSAGE_MAX_BYTES: usize = KEY_MAX_BYTES + VALUE_MAX_BYTES + 48 * 1024;
 /// Queries of the directory end after this time, whatever their callers wait for.
 const DIRECTORY_QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a server passes its records on to those that are closest to them now.
+const PASSED_ON_EVERY: Duration = Duration::from_secs(30 * 60);
 /// Streams one TCP connection may carry at once; QUIC allows 256 by itself.
 const STREAMS_PER_CONNECTION_MAX: usize = 256;
 /// A QUIC connection that hears nothing for so long is dead: unlike TCP nobody says so when its process was killed, and
@@ -50,7 +55,7 @@ pub(crate) struct Behaviour {
     pub(crate) streams: streams::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
-    pub(crate) directory: kad::Behaviour<kad::store::MemoryStore>,
+    pub(crate) directory: kad::Behaviour<Store>,
     /// Reservations at relays, and circuits through them.
     pub(crate) circuits: relay::client::Behaviour,
     /// Circuits of others.
@@ -64,7 +69,7 @@ pub(crate) struct Behaviour {
 pub(crate) fn swarm(
     keypair: Keypair,
     config: &Config,
-    inlets: Inlets,
+    (inlets, validator): (Inlets, Arc<dyn Validator>),
     metrics: Metrics,
 ) -> Result<Swarm<Behaviour>, Error> {
     let muxer = || {
@@ -87,7 +92,7 @@ pub(crate) fn swarm(
         .map_err(|cause| unusable("DNS", Error::shared(cause)))?
         .with_relay_client(noise::Config::new, muxer)
         .map_err(|cause| unusable("relay", Error::shared(cause)))?
-        .with_behaviour(|key, circuits| behaviour(key, config, inlets, metrics, circuits));
+        .with_behaviour(|key, circuits| behaviour(key, config, (inlets, validator), metrics, circuits));
     let Ok(built) = built;
     let built = built.with_swarm_config(|swarm| {
         swarm
@@ -100,7 +105,7 @@ pub(crate) fn swarm(
 fn behaviour(
     key: &Keypair,
     config: &Config,
-    inlets: Inlets,
+    (inlets, validator): (Inlets, Arc<dyn Validator>),
     metrics: Metrics,
     circuits: relay::client::Behaviour,
 ) -> Behaviour {
@@ -123,7 +128,7 @@ fn behaviour(
         streams: streams::Behaviour::new(inlets, metrics),
         identify: identify::Behaviour::new(introduction),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_PATIENCE)),
-        directory: directory(key, config),
+        directory: directory(local, config, validator),
         circuits,
         relay: config.relay.enabled.then(|| config.relay.behaviour(local)).into(),
         punching: config.circuits.then(|| dcutr::Behaviour::new(local)).into(),
@@ -138,23 +143,28 @@ fn neighbours(config: &Config, local: libp2p::PeerId) -> Option<mdns::tokio::Beh
     begun.inspect_err(|error| tracing::warn!(%error, "peers of the local network are not looked for")).ok()
 }
 
-fn directory(key: &Keypair, config: &Config) -> kad::Behaviour<kad::store::MemoryStore> {
-    let local = key.public().to_peer_id();
-    let store = kad::store::MemoryStoreConfig {
-        max_records: config.directory_records_max,
-        max_value_bytes: VALUE_MAX_BYTES,
-        // Nobody provides anything here: placement comes from the ring.
-        max_providers_per_key: 0,
-        max_provided_keys: 0,
-    };
+/// The directory: records of others come as events and are judged, and servers are added by whoever knows how they answered.
+pub(crate) fn directory(
+    local: libp2p::PeerId,
+    config: &Config,
+    validator: Arc<dyn Validator>,
+) -> kad::Behaviour<Store> {
+    let store = Store::new(local, validator, config.directory_records_max);
     let mut settings = kad::Config::new(DIRECTORY);
     settings
         .set_query_timeout(DIRECTORY_QUERY_TIMEOUT)
         .set_max_packet_size(DIRECTORY_MESSAGE_MAX_BYTES)
-        // Records and providers of others come as events, and only validated records are stored.
         .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
+        .set_record_ttl(Some(KEPT_FOR))
+        .set_replication_interval(Some(PASSED_ON_EVERY))
+        // Who is listed says so again by itself, with a new time.
+        .set_publication_interval(None)
         .set_caching(kad::Caching::Disabled);
-    let store = kad::store::MemoryStore::with_config(local, store);
+    if !config.directory_server {
+        // Who only asks looks for servers when there is something to ask.
+        settings.set_periodic_bootstrap_interval(None);
+    }
     let mut directory = kad::Behaviour::with_config(local, store, settings);
     let mode = if config.directory_server { kad::Mode::Server } else { kad::Mode::Client };
     directory.set_mode(Some(mode));

@@ -4,7 +4,7 @@ use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{error::Error, relays::RelayPeer, situation::Situation, stream::Stream};
+use crate::{directory::Snapshot, error::Error, relays::RelayPeer, situation::Situation, stream::Stream};
 
 /// Commands that may wait for the actor; then callers wait in turn.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -59,6 +59,15 @@ pub(crate) enum Command {
     },
     Situation {
         reply: Reply<Situation>,
+    },
+    /// What an earlier run knew of the directory.
+    Remember {
+        snapshot: Snapshot,
+        reply: Reply<()>,
+    },
+    /// What this one knows of it.
+    Snapshot {
+        reply: Reply<Snapshot>,
     },
     Bootstrap {
         reply: Reply<()>,

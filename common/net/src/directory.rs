@@ -1,19 +1,23 @@
-//! The directory: opaque records that the house's validator judges.
+//! The directory: opaque records that the house's validator judges, kept and found by servers that answered from where they say they are.
+
+use std::time::Duration;
+
+use cosmic_common::{address::Address, id::PeerId};
+
+pub(crate) mod metrics;
+pub(crate) mod store;
+pub(crate) mod table;
 
 /// The longest key of a directory record.
 pub const KEY_MAX_BYTES: usize = 64;
-/// The longest value: a signed member record with its addresses takes about 2 KiB.
+/// The longest value: a listing of a dozen signed presences.
 pub const VALUE_MAX_BYTES: usize = 16 * 1024;
 
 /// What only the house can know about directory records, whose bytes mean nothing to the network.
 pub trait Validator: Send + Sync + 'static {
-    /// Whether `value` may stand under `key`: mostly that it is signed by whom the key names.
-    fn accepts(&self, key: &[u8], value: &[u8]) -> bool;
-
-    /// Whether `new` replaces `old`; both have been accepted.
-    fn supersedes(&self, new: &[u8], old: &[u8]) -> bool {
-        new > old
-    }
+    /// What stands under `key` once `value` has come to what was `known`, which has been judged before: `None` if nothing of
+    /// `value` counts.
+    fn judge(&self, key: &[u8], known: Option<&[u8]>, value: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// Refuses every record: for processes that keep no directory.
@@ -21,7 +25,49 @@ pub trait Validator: Send + Sync + 'static {
 pub struct RefuseAll;
 
 impl Validator for RefuseAll {
-    fn accepts(&self, _key: &[u8], _value: &[u8]) -> bool {
-        false
+    fn judge(&self, _key: &[u8], _known: Option<&[u8]>, _value: &[u8]) -> Option<Vec<u8>> {
+        None
     }
+}
+
+/// What is worth keeping over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The records that are kept for others.
+    pub records: Vec<Kept>,
+    /// The servers that answered, and where.
+    pub servers: Vec<(PeerId, Vec<Address>)>,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// How long it is still to be kept.
+    pub left: Duration,
+}
+
+/// How the directory is, for people who ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Servers in the routing table.
+    pub servers: usize,
+    /// Servers that an earlier run knew.
+    pub remembered: usize,
+    /// Records kept for others.
+    pub records: usize,
+    /// The search that ended last.
+    pub search: Option<Search>,
+}
+
+/// A search that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Search {
+    /// How long ago.
+    pub ago: Duration,
+    /// Servers that had something that counts.
+    pub copies: usize,
 }

@@ -40,7 +40,10 @@ mod standing;
 mod visit;
 mod vouch;
 
-pub(crate) use self::{origin::Origin, places::Phase};
+pub(crate) use self::{
+    origin::{Block, Origin},
+    places::Phase,
+};
 pub use config::{Config, Limits};
 pub use cost::Cost;
 pub use offences::Offence;

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::{
     bulk::{Miss, Plane},
     command::{self, Command, Reply},
-    directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES},
+    directory::{KEY_MAX_BYTES, Snapshot, VALUE_MAX_BYTES},
     error::{Error, within},
     event::{Event, Events},
     guard::{Cost, Guard, Offence, Standing, Vouch, Watch},
@@ -346,6 +346,29 @@ impl Handle {
                 within("asking the directory", deadline, asked).await
             }
             Backend::Memory(member) => member.find(key),
+        }
+    }
+
+    /// What this process knows of the directory, to be kept over a restart.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn directory(&self) -> Result<Snapshot, Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => self.ask(|reply| Command::Snapshot { reply }).await,
+            Backend::Memory(member) => member.connected().map(|_peers| Snapshot::default()),
+        }
+    }
+
+    /// Takes in what an earlier run knew of the directory: its records are judged again, and its servers are dialed when
+    /// something is asked and hardly any are known.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn remember(&self, snapshot: Snapshot) -> Result<(), Error> {
+        match &self.shared.backend {
+            Backend::Swarm(_) => self.ask(|reply| Command::Remember { snapshot, reply }).await,
+            Backend::Memory(member) => member.connected().map(drop),
         }
     }
 

@@ -34,7 +34,9 @@ mod tests;
 pub use actor::{Actor, Options, bind};
 pub use address::Transport;
 pub use config::Config;
-pub use directory::{KEY_MAX_BYTES, RefuseAll, VALUE_MAX_BYTES, Validator};
+pub use directory::{
+    Health as DirectoryHealth, KEY_MAX_BYTES, Kept, RefuseAll, Search, Snapshot, VALUE_MAX_BYTES, Validator,
+};
 pub use error::{Error, SharedCause, within};
 pub use event::{Direction, Event, Events};
 pub use guard::{Ban, Config as GuardConfig, Cost, Limits, Offence, Standing, Vouch, Watch};

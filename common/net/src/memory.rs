@@ -188,20 +188,16 @@ impl Member {
     pub(crate) fn publish(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let mut switch = self.network.lock();
         let validator = Arc::clone(&switch.station(self.peer)?.validator);
-        if !validator.accepts(key, value) {
-            return Err(Error::RecordRefused);
-        }
-        let newer = switch.records.get(key).is_none_or(|old| validator.supersedes(value, old));
-        if newer {
-            switch.records.insert(key.to_vec(), value.to_vec());
-        }
+        let known = switch.records.get(key).map(Vec::as_slice);
+        let kept = validator.judge(key, known, value).ok_or(Error::RecordRefused)?;
+        switch.records.insert(key.to_vec(), kept);
         Ok(())
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let switch = self.network.lock();
         let validator = &switch.station(self.peer)?.validator;
-        Ok(switch.records.get(key).filter(|value| validator.accepts(key, value)).cloned())
+        Ok(switch.records.get(key).and_then(|value| validator.judge(key, None, value)))
     }
 }
 

@@ -6,11 +6,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{guard::Offence, reach::Nat};
+use crate::{directory, guard::Offence, reach::Nat};
 
 /// The counters of one network; clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    /// Those of the directory.
+    pub(crate) directory: directory::metrics::Metrics,
     connections: Gauge,
     bulk_connections: Gauge,
     bulk_fallbacks: Family<FallbackLabels, Counter>,
@@ -192,6 +194,7 @@ impl Default for Metrics {
             received: member(Direction::Received, plane),
         };
         Self {
+            directory: directory::metrics::Metrics::default(),
             connections: Gauge::default(),
             dials: Family::default(),
             streams: Family::default(),
@@ -219,6 +222,7 @@ impl Metrics {
     /// Registers everything in the part of the process's registry that belongs to this room, so that names
     /// begin with `cosmic_net_`.
     pub fn register(&self, registry: &mut Registry) {
+        self.directory.register(registry);
         registry.register("connections", "Connections that stand now", self.connections.clone());
         registry.register(
             "bulk_connections",

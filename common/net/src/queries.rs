@@ -1,29 +1,42 @@
 //! Questions to the directory that are under way, and records of others that want to be kept.
 
-use std::{collections::HashMap, sync::Arc};
-
-use libp2p::kad::{
-    self, GetRecordError, GetRecordOk, InboundRequest, QueryId, QueryResult, Quorum, Record,
-    store::{MemoryStore, RecordStore as _},
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use libp2p::kad::{self, GetRecordError, GetRecordOk, QueryId, QueryResult, Quorum, Record};
+
 use crate::{
+    clock,
     command::{Reply, answer},
-    directory::{KEY_MAX_BYTES, VALUE_MAX_BYTES, Validator},
+    directory::{
+        Search, Validator,
+        metrics::{Asked, Metrics},
+        store::{KEPT_FOR, Source, Store},
+    },
     error::Error,
 };
 
-type Directory = kad::Behaviour<MemoryStore>;
+type Directory = kad::Behaviour<Store>;
 
 /// Questions of this process that may be under way.
 const QUERIES_MAX: usize = 256;
-/// Valid copies of a record after which a search ends: one stale holder must not decide alone.
-const COPIES_ENOUGH: usize = 3;
+/// Servers that had something that counts, after which a search ends: more than the liars among twenty who hold a record, when
+/// a fifth of all lie (in 99 of 100 cases; what they have that counts was signed all the same, it may just be old).
+const COPIES_ENOUGH: usize = 8;
+
+/// Searches that end within this time of each other are one to people who ask how it went.
+const ONE_SEARCH: Duration = Duration::from_secs(60);
 
 /// The questions, and who waits for them.
 pub(crate) struct Queries {
     validator: Arc<dyn Validator>,
+    metrics: Metrics,
     open: HashMap<QueryId, Query>,
+    /// When the last search ended, and how many servers had something.
+    searched: Option<(Instant, usize)>,
 }
 
 enum Query {
@@ -33,8 +46,14 @@ enum Query {
 }
 
 impl Queries {
-    pub(crate) fn new(validator: Arc<dyn Validator>) -> Self {
-        Self { validator, open: HashMap::new() }
+    pub(crate) fn new(validator: Arc<dyn Validator>, metrics: Metrics) -> Self {
+        Self { validator, metrics, open: HashMap::new(), searched: None }
+    }
+
+    /// The search that ended last.
+    pub(crate) fn searched(&self) -> Option<Search> {
+        let (at, copies) = self.searched?;
+        Some(Search { ago: clock::now().saturating_duration_since(at), copies })
     }
 
     pub(crate) fn bootstrap(&mut self, directory: &mut Directory, reply: Reply<()>) {
@@ -57,10 +76,11 @@ impl Queries {
         if self.is_full() {
             return answer(reply, Err(FULL));
         }
-        if !self.validator.accepts(&key, &value) {
+        let Some(value) = self.validator.judge(&key, None, &value) else {
             return answer(reply, Err(Error::RecordRefused));
-        }
-        match directory.put_record(Record::new(key, value), Quorum::One) {
+        };
+        let expires = Some(clock::now() + KEPT_FOR);
+        match directory.put_record(Record { expires, ..Record::new(key, value) }, Quorum::One) {
             Ok(id) => drop(self.open.insert(id, Query::Publish(reply))),
             Err(cause) => answer(reply, Err(failed("keep the record", cause))),
         }
@@ -74,34 +94,21 @@ impl Queries {
         self.open.insert(id, Query::Find { reply, best: None, copies: 0 });
     }
 
-    /// Takes in what the directory tells.
-    pub(crate) fn on_event(&mut self, directory: &mut Directory, event: kad::Event) {
-        match event {
-            kad::Event::OutboundQueryProgressed { id, result, step, .. } => {
-                self.on_progress(directory, id, result, step.last);
-            }
-            kad::Event::InboundRequest {
-                request: InboundRequest::PutRecord { record: Some(record), .. },
-            } => {
-                self.on_record(directory, record);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_progress(&mut self, directory: &mut Directory, id: QueryId, result: QueryResult, last: bool) {
-        let found = match &result {
-            QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) => Some(&found.record),
-            _ => None,
-        };
-        if let Some(record) = found
+    /// Takes in how a question goes.
+    pub(crate) fn on_progress(
+        &mut self,
+        directory: &mut Directory,
+        id: QueryId,
+        result: QueryResult,
+        last: bool,
+    ) {
+        if let QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) = &result
             && let Some(Query::Find { best, copies, .. }) = self.open.get_mut(&id)
-            && self.validator.accepts(record.key.as_ref(), &record.value)
+            && let Some(better) =
+                self.validator.judge(found.record.key.as_ref(), best.as_deref(), &found.record.value)
         {
             *copies += 1;
-            if best.as_ref().is_none_or(|best| self.validator.supersedes(&record.value, best)) {
-                *best = Some(record.value.clone());
-            }
+            *best = Some(better);
             if *copies >= COPIES_ENOUGH
                 && let Some(mut query) = directory.query_mut(&id)
             {
@@ -109,28 +116,62 @@ impl Queries {
             }
         }
         if last && let Some(query) = self.open.remove(&id) {
-            finish(query, result);
+            self.finish(query, result);
         }
     }
 
-    /// A record of somebody else: kept only if the validator accepts it and it is newer than ours.
-    fn on_record(&self, directory: &mut Directory, record: Record) {
-        let fits = record.key.as_ref().len() <= KEY_MAX_BYTES && record.value.len() <= VALUE_MAX_BYTES;
-        if !fits || !self.validator.accepts(record.key.as_ref(), &record.value) {
-            tracing::debug!(bytes = record.value.len(), "refused a directory record");
-            return;
+    /// A record of somebody else: what counts of it is kept, beside what was.
+    pub(crate) fn on_record(&self, directory: &mut Directory, record: Record, source: Source) {
+        let bytes = record.value.len();
+        if let Err(refusal) = directory.store_mut().take(record, source, clock::now()) {
+            tracing::debug!(bytes, ?refusal, "a directory record is not kept");
+            self.metrics.refused(refusal);
         }
-        let store = directory.store_mut();
-        let newer = store.get(&record.key).is_none_or(|old| {
-            old.value == record.value || self.validator.supersedes(&record.value, &old.value)
-        });
-        if newer && let Err(error) = store.put(record) {
-            tracing::debug!(%error, "the directory holds as many records as it may");
-        }
+    }
+
+    /// Remembers how a search ended. A house looks under several keys for one thing, and one of them may be empty.
+    fn has_searched(&mut self, copies: usize) {
+        let now = clock::now();
+        let together = |(at, _): &(Instant, usize)| now.saturating_duration_since(*at) < ONE_SEARCH;
+        let before = self.searched.filter(together).map_or(0, |(_, copies)| copies);
+        self.searched = Some((now, copies.max(before)));
     }
 
     fn is_full(&self) -> bool {
         self.open.len() >= QUERIES_MAX
+    }
+
+    /// The last word of the directory on a question.
+    fn finish(&mut self, query: Query, result: QueryResult) {
+        match query {
+            Query::Bootstrap(reply) => {
+                let joined = match result {
+                    QueryResult::Bootstrap(Err(cause)) => Err(failed("be joined", cause)),
+                    _ => Ok(()),
+                };
+                self.metrics.asked(Asked::Join, joined.is_ok());
+                answer(reply, joined);
+            }
+            Query::Publish(reply) => {
+                let kept = match result {
+                    QueryResult::PutRecord(Err(cause)) => Err(failed("keep the record", cause)),
+                    _ => Ok(()),
+                };
+                self.metrics.asked(Asked::Publish, kept.is_ok());
+                answer(reply, kept);
+            }
+            Query::Find { reply, best, copies } => {
+                let found = match (best, result) {
+                    (None, QueryResult::GetRecord(Err(cause @ GetRecordError::Timeout { .. }))) => {
+                        Err(failed("be searched", cause))
+                    }
+                    (best, _) => Ok(best),
+                };
+                self.has_searched(copies);
+                self.metrics.asked(Asked::Find, copies > 0);
+                answer(reply, found);
+            }
+        }
     }
 }
 
@@ -138,33 +179,4 @@ const FULL: Error = Error::Busy { queue: "the list of directory queries" };
 
 fn failed(what: &'static str, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Directory { what, source: Error::shared(cause) }
-}
-
-/// The last word of the directory on a question.
-fn finish(query: Query, result: QueryResult) {
-    match query {
-        Query::Bootstrap(reply) => {
-            let joined = match result {
-                QueryResult::Bootstrap(Err(cause)) => Err(failed("be joined", cause)),
-                _ => Ok(()),
-            };
-            answer(reply, joined);
-        }
-        Query::Publish(reply) => {
-            let kept = match result {
-                QueryResult::PutRecord(Err(cause)) => Err(failed("keep the record", cause)),
-                _ => Ok(()),
-            };
-            answer(reply, kept);
-        }
-        Query::Find { reply, best, .. } => {
-            let found = match (best, result) {
-                (None, QueryResult::GetRecord(Err(cause @ GetRecordError::Timeout { .. }))) => {
-                    Err(failed("be searched", cause))
-                }
-                (best, _) => Ok(best),
-            };
-            answer(reply, found);
-        }
-    }
 }

@@ -4,6 +4,7 @@ use cosmic_common::{address::Address, id::PeerId};
 use serde::Serialize;
 
 use crate::{
+    directory,
     event::Direction,
     reach::{Nat, Reachability},
 };
@@ -29,6 +30,8 @@ pub struct Situation {
     pub nearby: usize,
     /// What the router said to the wish for a port.
     pub router: Router,
+    /// How the directory is.
+    pub directory: directory::Health,
     /// The connections to peers, the one in use for each.
     pub paths: Vec<Path>,
 }

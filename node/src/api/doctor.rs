@@ -59,6 +59,7 @@ pub(super) async fn doctor(State(node): State<Node>) -> Result<Json<Value>, Erro
         holes(&situation),
         router(&situation),
         neighbours(&situation),
+        directory(&situation),
     ]);
     let checks: Vec<Value> = checks
         .into_iter()
@@ -184,6 +185,33 @@ fn router(situation: &Situation) -> Check {
 
 fn neighbours(situation: &Situation) -> Check {
     works("local network", format!("{} peers found by mDNS", situation.nearby))
+}
+
+/// The second way to the network, for when the ring is out of reach.
+fn directory(situation: &Situation) -> Check {
+    let (name, health) = ("directory", situation.directory);
+    let searched = health.search.map_or_else(
+        || "not searched yet".to_owned(),
+        |search| match (search.copies, search.ago.as_secs()) {
+            (0, ago) => format!("nothing found {ago} s ago"),
+            (copies, ago) => format!("found {ago} s ago at {copies} servers"),
+        },
+    );
+    match (health.servers, health.remembered) {
+        (0, 0) => broken(
+            name,
+            "no server is known: if all supernodes moved, this device would not find them; let it reach one once",
+        ),
+        (0, remembered) => limited(
+            name,
+            format!("no server has answered yet, {remembered} are remembered from before; {searched}"),
+        ),
+        (servers, _) if health.search.is_some_and(|search| search.copies == 0) => limited(
+            name,
+            format!("{servers} servers, but {searched}; add a bootstrap node that runs to the network file"),
+        ),
+        (servers, _) => works(name, format!("{servers} servers; {searched}")),
+    }
 }
 
 pub(super) async fn peers(State(node): State<Node>) -> Result<Json<Value>, Error> {

@@ -28,6 +28,7 @@ async fn a_forged_configuration_is_refused_and_its_sender_left() {
         member: None,
         serve: false,
         advertise: Vec::new(),
+        listings: Arc::default(),
     };
     let handle = start(config, net.clone(), key(9, 0), clock, metrics.clone(), &tasks).unwrap();
     let mut stream = asked.next().await.unwrap();
@@ -61,6 +62,7 @@ async fn a_bootstrap_node_of_another_network_is_of_no_use_and_no_harm() {
         member: None,
         serve: true,
         advertise: Vec::new(),
+        listings: Arc::default(),
     };
     let stranger = start(config, net.clone(), key(4, 1), clock, Metrics::default(), &tasks).unwrap();
     stranger.apply_config(Signed::sign(foreign, &foreign_key)).unwrap();

@@ -1,10 +1,8 @@
 //! What the swarm tells the actor.
 
-use libp2p::{Multiaddr, core::ConnectedPoint, identify, kad, ping, swarm::ConnectionError};
+use libp2p::{Multiaddr, core::ConnectedPoint, identify, ping, swarm::ConnectionError};
 
-use super::{
-    Actor, Behaviour, BehaviourEvent, ConnectionId, Event, OVERTAKEN_GRACE, SURPLUS_GRACE, SwarmEvent, Timer,
-};
+use super::{Actor, BehaviourEvent, ConnectionId, Event, OVERTAKEN_GRACE, SURPLUS_GRACE, SwarmEvent, Timer};
 use crate::{
     address::{bare, from_multiaddr, is_circuit, is_loopback, to_peer, transport},
     behaviour::DIRECTORY,
@@ -134,10 +132,7 @@ impl Actor {
                 // told, and the second is another: not even a stream for the next ping could be negotiated.
                 self.swarm.close_connection(connection);
             }
-            BehaviourEvent::Directory(event) => {
-                let Behaviour { directory, .. } = self.swarm.behaviour_mut();
-                self.queries.on_event(directory, event);
-            }
+            BehaviourEvent::Directory(event) => self.on_directory(event),
             BehaviourEvent::Relay(event) => self.on_relay(event),
             BehaviourEvent::Punching(event) => self.on_punched(&event),
             BehaviourEvent::Neighbours(event) => self.on_neighbours(event),
@@ -161,10 +156,7 @@ impl Actor {
             return;
         }
         if info.protocols.contains(&DIRECTORY) {
-            let directory: &mut kad::Behaviour<_> = &mut self.swarm.behaviour_mut().directory;
-            for address in &addresses {
-                directory.add_address(named, address.clone());
-            }
+            self.server_introduced(named, &addresses);
         }
         self.told(peer, addresses.iter().cloned());
         let addresses = addresses.iter().filter_map(from_multiaddr).collect();

@@ -404,7 +404,8 @@ impl Actor {
         }
     }
 
-    pub(super) fn situation(&self) -> Situation {
+    pub(super) fn situation(&mut self) -> Situation {
+        let directory = self.health();
         let [not_punched, punched] = self.reaching.punched;
         let paths = self.peers.connected().filter_map(|peer| {
             let connection = self.peers.connection(&peer)?;
@@ -421,6 +422,7 @@ impl Actor {
             not_punched,
             nearby: self.reaching.nearby.len(),
             router: self.reaching.router,
+            directory,
             paths: paths.collect(),
         }
     }

@@ -11,12 +11,9 @@ use crate::{Config, Error, Handle, MemoryNetwork, Metrics, Options, VALUE_MAX_BY
 struct Prefix;
 
 impl Validator for Prefix {
-    fn accepts(&self, key: &[u8], value: &[u8]) -> bool {
-        value.starts_with(key)
-    }
-
-    fn supersedes(&self, new: &[u8], old: &[u8]) -> bool {
-        new.len() > old.len()
+    fn judge(&self, key: &[u8], known: Option<&[u8]>, value: &[u8]) -> Option<Vec<u8>> {
+        let longer = known.filter(|known| known.len() > value.len()).unwrap_or(value);
+        value.starts_with(key).then(|| longer.to_vec())
     }
 }
 
@@ -24,8 +21,8 @@ impl Validator for Prefix {
 struct Anything;
 
 impl Validator for Anything {
-    fn accepts(&self, _key: &[u8], _value: &[u8]) -> bool {
-        true
+    fn judge(&self, _key: &[u8], _known: Option<&[u8]>, value: &[u8]) -> Option<Vec<u8>> {
+        Some(value.to_vec())
     }
 }
 
@@ -94,4 +91,33 @@ async fn the_memory_network_has_a_directory_too() {
     one.publish(b"key", b"key 1", SOON).await.unwrap();
     assert_eq!(other.find(b"key", SOON).await.unwrap().unwrap(), b"key 1");
     assert!(matches!(other.publish(b"key", b"forged", SOON).await, Err(Error::RecordRefused)));
+}
+
+#[tokio::test]
+async fn who_starts_anew_asks_the_servers_it_remembers_and_judges_what_it_kept() {
+    let first = server(1, Arc::new(Prefix), None).await;
+    let second = server(2, Arc::new(Prefix), Some(&first)).await;
+    second.publish(b"key", b"key 1", SOON).await.unwrap();
+    let mut kept = second.directory().await.unwrap();
+    assert_eq!(kept.servers.iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [first.local_peer()]);
+    assert_eq!(kept.records.len(), 1);
+    let mut forged = kept.records[0].clone();
+    forged.key = b"other".to_vec();
+    kept.records.push(forged);
+    // A device that was never told of anybody.
+    let key = SecretKey::from_seed(&[9; 32]);
+    let (validator, metrics) = (Arc::new(Prefix), Metrics::default());
+    let device = Options { key: &key, config: Config::default(), protocols: &[], validator, metrics };
+    let device = launch(device).await;
+    let records = std::mem::take(&mut kept.records);
+    device.remember(kept).await.unwrap();
+    assert_eq!(device.find(b"key", SOON).await.unwrap().unwrap(), b"key 1");
+    let health = device.situation().await.unwrap().directory;
+    assert!(health.servers > 0 && health.remembered == 1);
+    assert!(health.search.unwrap().copies > 0);
+    let again = server(3, Arc::new(Prefix), None).await;
+    again.remember(crate::Snapshot { records, servers: Vec::new() }).await.unwrap();
+    assert_eq!(again.find(b"key", SOON).await.unwrap().unwrap(), b"key 1");
+    assert_eq!(again.find(b"other", SOON).await.unwrap(), None);
+    assert_eq!(again.situation().await.unwrap().directory.records, 1);
 }
