@@ -8,6 +8,7 @@ pub mod meeting;
 pub mod objects;
 pub mod opening;
 mod resting;
+pub mod review;
 pub mod serve;
 pub mod sessions;
 pub mod sharing;

@@ -28,7 +28,7 @@ use cosmic_custody::{
 };
 use cosmic_erasure::Manifest;
 use cosmic_identity::signed::Signed as SignedRecord;
-use cosmic_ring::{Atlas, Regions};
+use cosmic_ring::{Atlas, Class, Regions};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::Error;
@@ -111,6 +111,17 @@ impl Safety {
         state.atlas = atlas;
         let State { standing, logs, .. } = &mut *state;
         logs.values_mut().for_each(|log| log.retain_members(standing));
+    }
+
+    /// The class of the ring that a space is placed by, once there is one: what lies in another is coded anew in time.
+    ///
+    /// # Errors
+    /// [`Error`] if the database refuses.
+    pub fn class(&self, connection: &Connection, space: &SpaceId) -> Result<Option<Class>, Error> {
+        let regions = self.regions(connection, space)?;
+        let state = self.state();
+        let is_known = state.standing.members().next().is_some();
+        Ok(is_known.then(|| state.atlas.ring(space, &regions).class()))
     }
 
     /// Reads the receipts kept in the database; done when the members are first known and whenever they change.
@@ -215,13 +226,9 @@ impl Safety {
         space: &SpaceId,
         object: &ObjectId,
     ) -> Result<Option<ObjectVerdict>, Error> {
-        let manifest: Option<Option<Vec<u8>>> = connection
-            .prepare_cached("SELECT manifest FROM objects WHERE object = ?1")?
-            .query_row([object.as_bytes()], |row| row.get(0))
-            .optional()?;
-        let Some(manifest) = manifest.flatten() else { return Ok(None) };
+        let Some(manifest) = manifest(connection, object)? else { return Ok(None) };
         let regions = self.regions(connection, space)?;
-        self.verdict(connection, &regions, &Manifest::from_bytes(&manifest)?).map(Some)
+        self.verdict(connection, &regions, &manifest).map(Some)
     }
 
     /// How safe the object of a manifest is, by its receipts in the database.
@@ -233,7 +240,7 @@ impl Safety {
     ) -> Result<ObjectVerdict, Error> {
         let mut statement =
             connection.prepare_cached("SELECT signed FROM shard_receipts WHERE object = ?1")?;
-        let rows = statement.query_map([manifest.coding().as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+        let rows = statement.query_map([manifest.object().as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
         let mut receipts = Vec::new();
         for bytes in rows {
             // Verified before it was kept; doing so again for every look at a file's progress cost 9 CPU s/GB of it.
@@ -304,8 +311,47 @@ pub fn keep(connection: &Connection, signed: &Signed) -> Result<(), Error> {
                     head.seq,
                     signed.bytes])?;
         }
-        Held::Shard { object, index, .. } => keep_shard(connection, &object, i64::from(index), signed)?,
-        Held::Object { object } => keep_shard(connection, &object, WHOLE, signed)?,
+        // They are kept with the manifest they are counted by.
+        Held::Shard { .. } | Held::Object { .. } => {}
+    }
+    Ok(())
+}
+
+/// The manifest of a chunk, if it is known.
+///
+/// # Errors
+/// [`Error`] if the database refuses.
+pub fn manifest(connection: &Connection, object: &ObjectId) -> Result<Option<Manifest>, Error> {
+    let manifest: Option<Option<Vec<u8>>> = connection
+        .prepare_cached("SELECT manifest FROM objects WHERE object = ?1")?
+        .query_row([object.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(manifest.flatten().map(|bytes| Manifest::from_bytes(&bytes)).transpose()?)
+}
+
+/// Keeps the receipts for an object, under its id, whatever the coding is called that they are for; those of another coding
+/// than it had before take their place.
+///
+/// # Errors
+/// [`Error`] if the database refuses.
+pub fn keep_put(
+    connection: &Connection,
+    before: Option<&Manifest>,
+    manifest: &Manifest,
+    receipts: &[Signed],
+) -> Result<(), Error> {
+    let object = manifest.object();
+    if before.is_some_and(|before| before.coding() != manifest.coding()) {
+        connection
+            .prepare_cached("DELETE FROM shard_receipts WHERE object = ?1")?
+            .execute([object.as_bytes()])?;
+    }
+    for signed in receipts {
+        match signed.receipt.held {
+            Held::Shard { index, .. } => keep_shard(connection, &object, i64::from(index), signed)?,
+            Held::Object { .. } => keep_shard(connection, &object, WHOLE, signed)?,
+            Held::Log { .. } => {}
+        }
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ use crate::{
     network::{
         gateways::{Gateway, Gateways},
         meeting::{self, Meetings},
-        serve, sessions, sharing, upload,
+        review, serve, sessions, sharing, upload,
     },
     node::{Node, Rooms, Sessions},
     safety::Safety,
@@ -217,7 +217,8 @@ fn spawn_rooms(node: &Node, tasks: &Tasks) -> Result<(), Error> {
     tasks.spawn("serve", move |shutdown| serve::serve(serving, incoming, inward, shutdown));
     tasks.spawn("keep", move |shutdown| sessions::keep_all(keeping, outward, shutdown));
     tasks.spawn("upload", move |shutdown| upload::run(uploading, shutdown));
-    let meeting = node.clone();
+    let (reviewing, meeting) = (node.clone(), node.clone());
+    tasks.spawn("review", move |shutdown| review::run(reviewing, shutdown));
     tasks.spawn("meeting", move |shutdown| meeting::run(meeting, shutdown));
     Ok(())
 }

@@ -125,12 +125,11 @@ async fn upload(node: &Node, space: SpaceId, object: ObjectId) -> Result<bool, o
     let complete = put.verdict.shards.len() >= put.verdict.wanted;
     let kept = node
         .write(move |core, connection| {
+            let before = safety::manifest(connection, &object)?;
             connection
                 .prepare_cached("UPDATE objects SET manifest = ?2, durable = ?3 WHERE object = ?1")?
                 .execute(params![object.as_bytes(), put.manifest.to_bytes(), complete])?;
-            for signed in &put.receipts {
-                safety::keep(connection, signed)?;
-            }
+            safety::keep_put(connection, before.as_ref(), &put.manifest, &put.receipts)?;
             core.tell(Event::Safer { space });
             Ok(())
         })

@@ -49,7 +49,12 @@ pub fn wanted(safety: &Safety, connection: &Connection, space: &SpaceId) -> Resu
     let mut wanted = Wanted::default();
     while let Some(row) = rows.next()? {
         let (log, seq) = (LogId::try_from(row.get_ref(0)?.as_blob()?)?, row.get(1)?);
-        if safety.level(connection, space, (&log, seq))? < Level::Replicated {
+        let is_packed = || {
+            connection
+                .prepare_cached("SELECT 1 FROM packs WHERE log = ?1 AND last >= ?2 AND first <= ?2")?
+                .exists(params![log.as_bytes(), seq])
+        };
+        if safety.level(connection, space, (&log, seq))? < Level::Replicated && !is_packed()? {
             wanted.early = true;
         } else if wanted.ready.len() < PACKS_WANTED_MAX {
             wanted.ready.push((log, seq));
@@ -84,25 +89,30 @@ pub fn entries(
     Ok(entries)
 }
 
-/// Notes a pack that was held against the own entries.
+/// Notes a pack that was held against the own entries; the manifest it had before, if it is the same pack.
 ///
 /// # Errors
 /// [`Error`] if the database refuses.
-pub fn keep(connection: &Connection, packed: &Packed, manifest: &Manifest) -> Result<(), Error> {
+pub fn keep(
+    connection: &Connection,
+    packed: &Packed,
+    manifest: &Manifest,
+) -> Result<Option<Manifest>, Error> {
     let (log, last) = (packed.log.as_bytes(), packed.to);
     let before: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT object FROM packs WHERE log = ?1 AND last = ?2")?
+        .prepare_cached("SELECT manifest FROM packs WHERE log = ?1 AND last = ?2")?
         .query_row(params![log, last], |row| row.get(0))
         .optional()?;
-    if let Some(before) = before.filter(|before| before.as_slice() != packed.object.as_bytes()) {
-        connection.execute("DELETE FROM shard_receipts WHERE object = ?1", [before])?;
+    let mut before = before.and_then(|bytes| Manifest::from_bytes(&bytes).ok());
+    if let Some(other) = before.take_if(|before| before.object() != packed.object) {
+        connection.execute("DELETE FROM shard_receipts WHERE object = ?1", [other.object().as_bytes()])?;
     }
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO packs (log, last, first, object, manifest) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![log, last, packed.from, packed.object.as_bytes(), manifest.to_bytes()])?;
-    Ok(())
+    Ok(before)
 }
 
 /// Nobody waits any more for what lies in this pack. What comes before it may lie in another one, of which nothing is known yet.

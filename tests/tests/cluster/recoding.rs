@@ -124,6 +124,12 @@ async fn a_ring_that_grows_codes_what_it_has_anew() {
         recoded += status["recoding"]["objects_recoded"].as_u64().unwrap();
     }
     assert!(recoded >= before.len() as u64, "{recoded} of {}", before.len());
+    // The device asks again, and counts what was signed for the new shards.
+    for path in ["files/one.bin", "files/two.bin", "collections/notes/documents/packed"] {
+        let path = format!("spaces/{}/{path}/durability", shelf.space);
+        let survives_three = |answer: &Value| answer["survives"].as_u64() >= Some(3);
+        app.wait_until(&path, "survives three", PATIENCE, survives_three).await.unwrap();
+    }
 
     // Half of them die: three copies would have been lost with their holders.
     kill_half(&mut network, &app, &shelf.space).await;

@@ -63,10 +63,8 @@ impl Driver {
         let complete = put.verdict.shards.len() >= put.verdict.wanted;
         self.node
             .write(move |core, connection| {
-                packs::keep(connection, &packed, &put.manifest)?;
-                for signed in &put.receipts {
-                    safety::keep(connection, signed)?;
-                }
+                let before = packs::keep(connection, &packed, &put.manifest)?;
+                safety::keep_put(connection, before.as_ref(), &put.manifest, &put.receipts)?;
                 if complete {
                     packs::settle(connection, &packed)?;
                 }
