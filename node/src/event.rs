@@ -8,6 +8,7 @@ use cosmic_common::{
 };
 use cosmic_sync::message::Frame;
 use serde::Serialize;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Events a slow listener may be behind before it has to look for itself.
 pub const BACKLOG: usize = 4096;
@@ -30,7 +31,7 @@ pub enum Event {
     },
     /// A document or file has changed.
     Changed(Arc<Changed>),
-    /// A space was made, joined or left, or its membership has moved.
+    /// A space was made, joined or left, its membership has moved, or its secrets have come.
     Spaces,
     /// Something has become safer.
     Safer {
@@ -49,6 +50,17 @@ pub enum Event {
         /// The space.
         space: SpaceId,
     },
+}
+
+/// Waits for [`Event::Spaces`], or for a gap in which it may have been told; `false` when the node ends.
+pub(crate) async fn spaces_moved(events: &mut Receiver<Event>) -> bool {
+    loop {
+        match events.recv().await {
+            Ok(Event::Spaces) | Err(RecvError::Lagged(_)) => return true,
+            Ok(_) => {}
+            Err(RecvError::Closed) => return false,
+        }
+    }
 }
 
 /// A change as apps hear of it.

@@ -16,7 +16,7 @@ use crate::{
     content::{ChangeBody, FileBody, replica_of},
     documents::{engine, store},
     error::Error,
-    event::ChangeKind,
+    event::{ChangeKind, Event},
     files,
 };
 
@@ -218,6 +218,7 @@ impl Space {
 
     /// Opens copies of epoch secrets made for this device (or its ticket) that are not opened yet.
     pub(crate) fn take_secrets(&mut self, core: &mut Core, connection: &Connection) -> Result<(), Error> {
+        let without = self.secrets.is_none();
         let mut keys = vec![self.kem.clone()];
         keys.extend(self.ticket_kem()?);
         for key in keys {
@@ -227,6 +228,9 @@ impl Space {
                 }
                 self.take_secret(connection, &key, copy.place.entry)?;
             }
+        }
+        if without && self.secrets.is_some() {
+            core.tell(Event::Spaces);
         }
         self.redeem(core, connection)
     }

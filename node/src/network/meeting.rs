@@ -23,49 +23,60 @@ use tokio::sync::{Notify, watch};
 use super::opening::Error;
 use crate::{
     error::Error as NodeError,
+    event,
     node::{GatewaySession, Node, space_ids},
 };
 
 /// Devices of one space to which this one keeps sessions of its own accord; others may keep sessions to it.
 const DEVICES_MAX: usize = 3;
-/// How often a card is left again; it is given to others for three minutes.
+/// How often a card is left again; it is given to others for three minutes. A gateway that refuses is asked as seldom.
 const RENEW: Duration = Duration::from_secs(60);
 /// How soon a card is left again when others could not be reached.
 const RENEW_SOON: Duration = Duration::from_secs(3);
-/// How soon where it could not be left, or not be sealed yet.
-const RETRY: Duration = Duration::from_millis(500);
 /// How long a gateway may take; it asks three replicas.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Who was met, by space.
 #[derive(Debug)]
 pub struct Meetings {
-    met: Mutex<BTreeMap<SpaceId, BTreeMap<PeerId, Vec<Address>>>>,
-    seat: Seat,
+    tables: Mutex<BTreeMap<SpaceId, Table>>,
     changed: watch::Sender<u64>,
     wished: Notify,
 }
 
+/// Who was met on one space, and the seat that this run of the device takes there: no other space's, so that whoever keeps the
+/// cards does not learn which spaces one device has.
+#[derive(Debug)]
+struct Table {
+    seat: Seat,
+    devices: BTreeMap<PeerId, Vec<Address>>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { seat: Seat(random::bytes()), devices: BTreeMap::new() }
+    }
+}
+
 impl Default for Meetings {
     fn default() -> Self {
-        Self {
-            met: Mutex::default(),
-            seat: Seat(random::bytes()),
-            changed: watch::Sender::new(0),
-            wished: Notify::new(),
-        }
+        Self { tables: Mutex::default(), changed: watch::Sender::new(0), wished: Notify::new() }
     }
 }
 
 impl Meetings {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SpaceId, BTreeMap<PeerId, Vec<Address>>>> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SpaceId, Table>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The devices of `space` that were met, with their addresses.
     #[must_use]
     pub fn of(&self, space: &SpaceId) -> BTreeMap<PeerId, Vec<Address>> {
-        self.lock().get(space).cloned().unwrap_or_default()
+        self.lock().get(space).map(|table| table.devices.clone()).unwrap_or_default()
+    }
+
+    fn seat(&self, space: SpaceId) -> Seat {
+        self.lock().entry(space).or_default().seat
     }
 
     /// Told whenever somebody is met, or gone.
@@ -80,23 +91,28 @@ impl Meetings {
     }
 
     fn set(&self, space: SpaceId, devices: BTreeMap<PeerId, Vec<Address>>) {
-        let before = self.lock().insert(space, devices.clone());
-        if before.as_ref() != Some(&devices) {
+        let mut tables = self.lock();
+        let table = tables.entry(space).or_default();
+        let changed = table.devices != devices;
+        table.devices = devices;
+        drop(tables);
+        if changed {
             self.changed.send_modify(|count| *count += 1);
         }
     }
 
     fn retain(&self, spaces: &BTreeSet<SpaceId>) {
-        self.lock().retain(|space, _devices| spaces.contains(space));
+        self.lock().retain(|space, _table| spaces.contains(space));
     }
 }
 
-/// The last meeting of a space.
+/// The last meeting of a space, or try of one.
 #[derive(Debug)]
 struct Last {
     gateway: GatewaySession,
     addresses: Vec<Address>,
     at: Monotonic,
+    failed: bool,
 }
 
 /// Meets others on every space with a gateway, until the shutdown.
@@ -106,24 +122,22 @@ pub async fn run(node: Node, shutdown: Shutdown) {
     loop {
         sessions.mark_unchanged();
         addresses.mark_unchanged();
-        let renew = match meet_all(&node, &mut last).await {
-            Ok(true) => RENEW,
-            Ok(false) => RETRY,
-            Err(error) => {
-                tracing::debug!(reason = sentence(&error), "the spaces cannot be read");
-                RENEW
-            }
-        };
+        // What was told before is seen by this look.
+        let mut events = node.context.events.subscribe();
+        if let Err(error) = meet_all(&node, &mut last).await {
+            tracing::debug!(reason = sentence(&error), "the spaces cannot be read");
+        }
         let pause = async {
             tokio::select! {
                 changed = sessions.changed() => changed.is_ok(),
                 changed = addresses.changed() => changed.is_ok(),
+                moved = event::spaces_moved(&mut events) => moved,
                 () = node.meetings.wished.notified() => {
                     node.clock().sleep(RENEW_SOON).await;
-                    last.clear();
+                    last.retain(|_space, last| last.failed);
                     true
                 }
-                () = node.clock().sleep(renew) => true,
+                () = node.clock().sleep(RENEW) => true,
             }
         };
         if shutdown.unless(pause).await != Some(true) {
@@ -132,9 +146,8 @@ pub async fn run(node: Node, shutdown: Shutdown) {
     }
 }
 
-/// Leaves the cards that are due; whether that worked on every space with a gateway.
-async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<bool, NodeError> {
-    let mut all = true;
+/// Leaves the cards that are due on every space with a gateway.
+async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<(), NodeError> {
     let spaces: BTreeSet<SpaceId> = node.read(space_ids).await?.into_iter().collect();
     last.retain(|space, _last| spaces.contains(space));
     node.meetings.retain(&spaces);
@@ -152,8 +165,9 @@ async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<boo
         if last.get(&space).is_some_and(same) {
             continue;
         }
-        match meet(node, space, gateway, addresses.clone()).await {
-            Ok(None) => all = false,
+        let failed = match meet(node, space, gateway, addresses.clone()).await {
+            // An event tells when they come.
+            Ok(None) => continue,
             Ok(Some(devices)) => {
                 // Whoever dials one of them right now goes on with these.
                 for (device, addresses) in &devices {
@@ -162,15 +176,16 @@ async fn meet_all(node: &Node, last: &mut BTreeMap<SpaceId, Last>) -> Result<boo
                     }
                 }
                 node.meetings.set(space, devices);
-                last.insert(space, Last { gateway, addresses, at: now });
+                false
             }
             Err(error) => {
                 tracing::debug!(space = %space.short(), reason = sentence(&error), "nobody was met");
-                all = false;
+                true
             }
-        }
+        };
+        last.insert(space, Last { gateway, addresses, at: now, failed });
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Leaves the own card and reads those of others; nothing while the secrets that a ticket promises have not come.
@@ -192,7 +207,8 @@ async fn meet(
     let core = [b"cosmic card 1", space.as_bytes().as_slice()].concat();
     let card = BodySealer::new().and_then(|mut sealer| sealer.seal(&secret, &core, &own.to_bytes()));
     let card = card.map_err(|error| Error::Node(error.into()))?;
-    let request = MeetingRequest::Meet { session: gateway.session, seat: node.meetings.seat, card };
+    let seat = node.meetings.seat(space);
+    let request = MeetingRequest::Meet { session: gateway.session, seat, card };
     let asked = async {
         let mut stream = node.net.open(gateway.gateway, MEETING, PATIENCE).await?;
         stream.send(&request.to_bytes()).await?;

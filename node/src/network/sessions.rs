@@ -10,7 +10,6 @@ use std::{
 use cosmic_common::id::{PeerId, SpaceId};
 use cosmic_runtime::{clock::Monotonic, shutdown::Shutdown, tasks::Group};
 use cosmic_sync::door::End;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     choosing,
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    event::Event,
+    event,
     node::{Node, space_ids, space_peers},
 };
 
@@ -62,19 +61,14 @@ pub async fn keep_all(node: Node, sessions: Group, shutdown: Shutdown) {
             }
             Err(error) => tracing::error!(%error, "the spaces cannot be read"),
         }
-        loop {
+        let moved = async {
             tokio::select! {
-                () = shutdown.triggered() => return,
-                changed = met.changed() => match changed {
-                    Ok(()) => break,
-                    Err(_gone) => return,
-                },
-                event = events.recv() => match event {
-                    Ok(Event::Spaces) | Err(RecvError::Lagged(_)) => break,
-                    Ok(_) => {}
-                    Err(RecvError::Closed) => return,
-                },
+                changed = met.changed() => changed.is_ok(),
+                moved = event::spaces_moved(&mut events) => moved,
             }
+        };
+        if shutdown.unless(moved).await != Some(true) {
+            return;
         }
     }
 }

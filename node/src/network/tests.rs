@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, watch};
 
+mod meeting;
+
 use crate::{
     core::{Context, Core},
     database::Database,
@@ -47,13 +49,18 @@ struct OnNetwork {
 }
 
 fn start(network: &MemoryNetwork, number: u8) -> OnNetwork {
+    start_by(Clock::system(), network, number)
+}
+
+fn start_by(clock: Clock, network: &MemoryNetwork, number: u8) -> OnNetwork {
+    drop(tracing_subscriber::fmt().with_env_filter("cosmic=debug").with_test_writer().try_init());
     let directory = tempfile::tempdir().unwrap();
     let key = SecretKey::from_seed(&[number; 32]);
     let net = network.join(key.peer_id(), &[SPACE, OBJECT], Arc::new(RefuseAll));
     let (events, _) = broadcast::channel(BACKLOG);
     let context = Arc::new(Context {
         device: Device::new(key, Incarnation::from_bytes([number; 16])),
-        clock: Clock::system(),
+        clock,
         uplinks: Uplinks::default(),
         events,
     });
@@ -121,6 +128,12 @@ impl OnNetwork {
         assert!(waited.is_ok(), "document {id} never became {wanted}");
     }
 
+    async fn create_space(&self) -> SpaceId {
+        let create =
+            |core: &mut Core, connection: &_| core.create_space(connection, "Test", &Seeds::random());
+        self.node.write(create).await.unwrap()
+    }
+
     async fn invite(&self, space: SpaceId) -> cosmic_space::ticket::Ticket {
         let peers = vec![(self.node.net.local_peer(), self.node.net.listening())];
         self.node
@@ -135,14 +148,9 @@ impl OnNetwork {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_devices_share_by_ticket_live_and_after_a_break() {
-    drop(tracing_subscriber::fmt().with_env_filter("cosmic=debug").with_test_writer().try_init());
     let network = MemoryNetwork::new();
     let (a, b) = (start(&network, 1), start(&network, 2));
-    let space = a
-        .node
-        .write(|core, connection| core.create_space(connection, "Test", &Seeds::random()))
-        .await
-        .unwrap();
+    let space = a.create_space().await;
     a.put(space, "one", json!({"from": "A"})).await;
     let ticket = a.invite(space).await;
     b.node.write(move |core, connection| core.join_space(connection, &ticket)).await.unwrap();
@@ -215,8 +223,7 @@ async fn what_new_members_signed_makes_safe_as_soon_as_they_are_known() {
 async fn a_file_travels_from_device_to_device() {
     let network = MemoryNetwork::new();
     let (a, b, stranger) = (start(&network, 1), start(&network, 2), start(&network, 3));
-    let create = |core: &mut Core, connection: &_| core.create_space(connection, "Test", &Seeds::random());
-    let space = a.node.write(create).await.unwrap();
+    let space = a.create_space().await;
     let content: Vec<u8> = (0..6_000_000_u32).flat_map(u32::to_le_bytes).take(6_000_000).collect();
     let pieces = stream::iter(content.chunks(64 * 1024).map(|piece| Ok(Bytes::copy_from_slice(piece))));
     let body = transfer::store(&a.node, space, ("photo".to_owned(), None), pieces).await.unwrap();
