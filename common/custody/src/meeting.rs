@@ -1,9 +1,11 @@
 //! Where the devices of spaces are, as they say themselves: sealed cards, kept in memory for some minutes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use cosmic_common::{id::SpaceId, time::Timestamp};
-use std::time::Duration;
 
 use crate::message::meeting::{CARDS_MAX, Seat};
 
@@ -17,7 +19,7 @@ pub const BYTES_MAX: usize = 32 * 1024 * 1024;
 pub struct Meetings {
     spaces: HashMap<SpaceId, BTreeMap<Seat, Noted>>,
     /// Every card by its age.
-    order: BTreeMap<(Timestamp, SpaceId, Seat), ()>,
+    order: BTreeSet<(Timestamp, SpaceId, Seat)>,
     bytes: usize,
 }
 
@@ -41,10 +43,10 @@ impl Meetings {
         let others = self.spaces.entry(space).or_default();
         let cards = others.values().map(|noted| noted.card.clone()).collect();
         self.bytes += card.len();
-        self.order.insert((now, space, seat), ());
+        self.order.insert((now, space, seat));
         others.insert(seat, Noted { at: now, card });
         while self.bytes > BYTES_MAX
-            && let Some(((_, space, seat), ())) = self.order.pop_first()
+            && let Some((_, space, seat)) = self.order.pop_first()
         {
             self.remove(&space, &seat);
         }
@@ -64,7 +66,7 @@ impl Meetings {
     }
 
     fn forget_old(&mut self, now: Timestamp) {
-        while let Some((at, space, seat)) = self.order.keys().next().copied()
+        while let Some((at, space, seat)) = self.order.first().copied()
             && now.since(at) >= CARD_LASTS
         {
             self.remove(&space, &seat);

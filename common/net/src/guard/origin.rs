@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use libp2p::{Multiaddr, multiaddr::Protocol as Part};
 
+use crate::address::is_circuit;
+
 /// Bits by which IPv4 addresses stand within those of IPv6.
 const MAPPED_BITS: u8 = 96;
 /// One address of IPv4, and the smallest subnet that is announced to others.
@@ -42,7 +44,7 @@ impl Origin {
 
     /// The same of a libp2p address; `None` if it does not say, as that of a peer behind a relay does not.
     pub(crate) fn of_multiaddr(address: &Multiaddr) -> Option<Self> {
-        if address.iter().any(|part| part == Part::P2pCircuit) {
+        if is_circuit(address) {
             return None;
         }
         match address.iter().next()? {

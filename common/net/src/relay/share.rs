@@ -1,11 +1,13 @@
 //! Fair parts: how many peers of one address may hold something at once, so that nobody takes a relay for himself.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     hash::Hash,
     net::IpAddr,
     time::{Duration, Instant},
 };
+
+use crate::guard::{Block, Origin};
 
 /// Addresses that are counted; of more, those that asked longest ago are forgotten first.
 const ADDRESSES_MAX: usize = 16 * 1024;
@@ -15,61 +17,45 @@ const ADDRESSES_MAX: usize = 16 * 1024;
 pub(crate) struct Share<P> {
     part: usize,
     lasts: Duration,
-    holders: HashMap<Network, HashMap<P, Instant>>,
-    asked: BTreeMap<(Instant, Network), ()>,
-    last: HashMap<Network, Instant>,
+    hosts: HashMap<Block, Host<P>>,
+    /// Every address by when it asked last.
+    asked: BTreeSet<(Instant, Block)>,
 }
 
-/// Whom an address stands for: a host, or with IPv6 the smallest network anybody is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Network {
-    /// One address of IPv4.
-    Four([u8; 4]),
-    /// A network of 64 bits.
-    Six([u8; 8]),
-}
-
-impl From<IpAddr> for Network {
-    fn from(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => Self::Four(ip.octets()),
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-                Self::Six([a, b, c, d, e, f, g, h])
-            }
-        }
-    }
+/// What is known of an address.
+#[derive(Debug)]
+struct Host<P> {
+    asked: Instant,
+    holders: HashMap<P, Instant>,
 }
 
 impl<P: Eq + Hash> Share<P> {
     /// Nobody holds anything; `part` peers of one address may, each for as long as something `lasts`.
     pub(crate) fn new(part: usize, lasts: Duration) -> Self {
-        Self { part, lasts, holders: HashMap::new(), asked: BTreeMap::new(), last: HashMap::new() }
+        Self { part, lasts, hosts: HashMap::new(), asked: BTreeSet::new() }
     }
 
     /// Whether `peer` at `ip` may take or go on holding.
     pub(crate) fn grants(&mut self, ip: IpAddr, peer: P, now: Instant) -> bool {
-        let network = Network::from(ip);
-        if let Some(before) = self.last.insert(network, now) {
-            self.asked.remove(&(before, network));
-        }
-        self.asked.insert((now, network), ());
-        let holders = self.holders.entry(network).or_default();
-        holders.retain(|_holder, since| now.saturating_duration_since(*since) < self.lasts);
-        let granted = holders.contains_key(&peer) || holders.len() < self.part;
+        let address = Origin::of(ip).host;
+        let host = self.hosts.entry(address).or_insert_with(|| Host { asked: now, holders: HashMap::new() });
+        self.asked.remove(&(host.asked, address));
+        self.asked.insert((now, address));
+        host.asked = now;
+        host.holders.retain(|_holder, since| now.saturating_duration_since(*since) < self.lasts);
+        let granted = host.holders.contains_key(&peer) || host.holders.len() < self.part;
         if granted {
-            holders.insert(peer, now);
+            host.holders.insert(peer, now);
         }
         self.forget_oldest();
         granted
     }
 
     fn forget_oldest(&mut self) {
-        while self.last.len() > ADDRESSES_MAX
-            && let Some(((_, oldest), ())) = self.asked.pop_first()
+        while self.hosts.len() > ADDRESSES_MAX
+            && let Some((_asked, oldest)) = self.asked.pop_first()
         {
-            self.last.remove(&oldest);
-            self.holders.remove(&oldest);
+            self.hosts.remove(&oldest);
         }
     }
 }
@@ -128,7 +114,7 @@ mod tests {
             let (mut share, now) = (Share::new(1, LASTS), clock::now());
             for host in hosts {
                 share.grants(IpAddr::from(host.to_be_bytes()), 0_u8, now);
-                prop_assert!(share.holders.len() <= ADDRESSES_MAX && share.asked.len() == share.last.len());
+                prop_assert!(share.hosts.len() <= ADDRESSES_MAX && share.asked.len() == share.hosts.len());
             }
         }
     }
