@@ -2,8 +2,9 @@
 //!
 //! libp2p's defaults carry 128 KiB or two minutes; people who sync through a relay noticed (`docs/protocol/net.md`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use cosmic_runtime::clock::Clock;
 use libp2p::{Multiaddr, PeerId, relay};
 use serde::{Deserialize, Serialize};
 
@@ -68,13 +69,15 @@ impl Relay {
             max_circuit_bytes: self.circuit_bytes_max,
             circuit_src_rate_limiters: Vec::new(),
         };
+        let clock = Clock::system();
+        let reserving = clock.clone();
         let mut reservations = Share::new(part(self.reservations_max), reservation);
-        config.reservation_rate_limiters.push(Box::new(move |peer, from: &Multiaddr, now: Instant| {
-            address::ip(from).is_none_or(|ip| reservations.grants(ip, peer, now))
+        config.reservation_rate_limiters.push(Box::new(move |peer, from: &Multiaddr, _now| {
+            address::ip(from).is_none_or(|ip| reservations.grants(ip, peer, reserving.monotonic()))
         }));
         let mut sources = Share::new(part(self.circuits_max), CIRCUIT_COUNTS);
-        config.circuit_src_rate_limiters.push(Box::new(move |peer, from: &Multiaddr, now: Instant| {
-            address::ip(from).is_none_or(|ip| sources.grants(ip, peer, now))
+        config.circuit_src_rate_limiters.push(Box::new(move |peer, from: &Multiaddr, _now| {
+            address::ip(from).is_none_or(|ip| sources.grants(ip, peer, clock.monotonic()))
         }));
         let mut relay = relay::Behaviour::new(local, config);
         // A supernode is reachable; it does not wait to be told so.

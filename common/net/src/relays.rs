@@ -10,10 +10,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cosmic_common::id::PeerId;
+use cosmic_runtime::clock::Monotonic;
 
 /// Reservations of a peer that is not known to be public.
 const WANTED: usize = 2;
@@ -40,9 +41,9 @@ pub struct RelayPeer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Known,
-    Asked(Instant),
+    Asked(Monotonic),
     Stands,
-    Resting(Instant),
+    Resting(Monotonic),
 }
 
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl Relays {
     }
 
     /// Whom to ask now. They count as asked from now on.
-    pub(crate) fn wanted(&mut self, now: Instant) -> Vec<PeerId> {
+    pub(crate) fn wanted(&mut self, now: Monotonic) -> Vec<PeerId> {
         self.wake(now);
         let wanted = if self.public { WANTED_PUBLIC } else { WANTED };
         let mut chosen = Vec::new();
@@ -109,11 +110,11 @@ impl Relays {
     }
 
     /// A relay refused, could not be reached, or is gone.
-    pub(crate) fn lost(&mut self, relay: &PeerId, now: Instant) {
+    pub(crate) fn lost(&mut self, relay: &PeerId, now: Monotonic) {
         if let Some(entry) = self.entries.get_mut(relay) {
             let rest = REST_FIRST.saturating_mul(2_u32.saturating_pow(entry.failures)).min(REST_MAX);
             entry.failures = entry.failures.saturating_add(1);
-            entry.state = State::Resting(now + rest);
+            entry.state = State::Resting(now.after(rest));
         }
     }
 
@@ -146,12 +147,12 @@ impl Relays {
         self.entries.len()
     }
 
-    fn wake(&mut self, now: Instant) {
+    fn wake(&mut self, now: Monotonic) {
         let mut silent = Vec::new();
         for (peer, entry) in &mut self.entries {
             match entry.state {
                 State::Resting(until) if until <= now => entry.state = State::Known,
-                State::Asked(since) if now.saturating_duration_since(since) > ASKED_MAX => silent.push(*peer),
+                State::Asked(since) if now.since(since) > ASKED_MAX => silent.push(*peer),
                 _ => {}
             }
         }

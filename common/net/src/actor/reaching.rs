@@ -5,10 +5,11 @@ use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
     pin::Pin,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cosmic_common::{id::PeerId, protocol::REACH};
+use cosmic_runtime::clock::{Clock, Monotonic};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use libp2p::{
     Multiaddr,
@@ -27,7 +28,6 @@ use tokio::sync::mpsc;
 use super::{Actor, Timer, Waiter};
 use crate::{
     address::{bare, circuit, from_multiaddr, from_peer, ip, is_circuit, is_loopback, to_peer},
-    clock,
     command::{Command, Reply, answer},
     incoming::Incoming,
     metrics::{CircuitOutcome, PunchOutcome},
@@ -57,6 +57,7 @@ type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What there is to know of being reached.
 pub(super) struct Reaching {
+    clock: Clock,
     relays: Relays,
     pub(super) reach: Reach,
     /// The listeners that are reservations.
@@ -69,13 +70,13 @@ pub(super) struct Reaching {
     asked: FuturesUnordered<Asked>,
     /// The addresses that servers confirmed, as the swarm knows them.
     confirmed: Vec<Multiaddr>,
-    tried: Option<Instant>,
+    tried: Option<Monotonic>,
     nearby: HashSet<PeerId>,
     router: Router,
     punched: [u64; 2],
     /// Peers with a reservation here.
     reserved: HashSet<libp2p::PeerId>,
-    gone: Option<(IpAddr, Instant)>,
+    gone: Option<(IpAddr, Monotonic)>,
 }
 
 /// What happened.
@@ -92,6 +93,7 @@ impl Reaching {
         commands: mpsc::WeakSender<Command>,
     ) -> Self {
         Self {
+            clock: Clock::system(),
             relays: Relays::new(local),
             reach: Reach::default(),
             reservations: HashMap::new(),
@@ -161,8 +163,8 @@ impl Actor {
     }
 
     pub(super) fn on_reaching_due(&mut self) {
-        let now = clock::now();
-        if self.reaching.tried.is_some_and(|tried| now.duration_since(tried) >= TRY_AGAIN) {
+        let now = self.reaching.clock.monotonic();
+        if self.reaching.tried.is_some_and(|tried| now.since(tried) >= TRY_AGAIN) {
             self.reaching.reach.again();
             self.reaching.tried = None;
         }
@@ -173,7 +175,7 @@ impl Actor {
 
     /// Asks for the reservations that are missing.
     fn reserve(&mut self) {
-        for relay in self.reaching.relays.wanted(clock::now()) {
+        for relay in self.reaching.relays.wanted(self.reaching.clock.monotonic()) {
             self.want(relay, Waiter::Reserve);
         }
     }
@@ -197,7 +199,7 @@ impl Actor {
 
     /// A relay is not reached, or has nothing left to give; others are asked when the next look is due.
     pub(super) fn relay_lost(&mut self, relay: PeerId) {
-        self.reaching.relays.lost(&relay, clock::now());
+        self.reaching.relays.lost(&relay, self.reaching.clock.monotonic());
     }
 
     /// A peer sees this one at `address`.
@@ -239,7 +241,7 @@ impl Actor {
     }
 
     /// Asks servers about the own addresses that they have not been asked about.
-    fn inquire(&mut self, now: Instant) {
+    fn inquire(&mut self, now: Monotonic) {
         for (server, addresses) in self.reaching.reach.questions() {
             self.reaching.tried.get_or_insert(now);
             let (reply, opening) = tokio::sync::oneshot::channel();
@@ -307,9 +309,8 @@ impl Actor {
     /// This machine has lost an address: what went out by it is dead, although nobody has said so.
     pub(super) fn address_went(&mut self, address: &Multiaddr) {
         self.swarm.remove_external_address(address);
-        let (Some(host), now) = (ip(address), clock::now()) else { return };
-        let told =
-            self.reaching.gone.is_some_and(|(gone, at)| gone == host && now.duration_since(at) < GOING);
+        let (Some(host), now) = (ip(address), self.reaching.clock.monotonic()) else { return };
+        let told = self.reaching.gone.is_some_and(|(gone, at)| gone == host && now.since(at) < GOING);
         if told || host.is_loopback() {
             return;
         }

@@ -1,7 +1,7 @@
+use cosmic_runtime::clock::Clock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock;
 
 fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 32])
@@ -12,10 +12,10 @@ fn relays(operators: &[u64]) -> Vec<RelayPeer> {
     numbered.map(|(number, operator)| RelayPeer { peer: peer(number), operator: *operator }).collect()
 }
 
-fn table(operators: &[u64]) -> (Relays, Instant) {
+fn table(operators: &[u64]) -> (Relays, Monotonic) {
     let mut table = Relays::new(peer(0));
     table.set(&relays(operators));
-    (table, clock::now())
+    (table, Clock::system().monotonic())
 }
 
 #[test]
@@ -44,16 +44,16 @@ fn a_lost_relay_is_replaced_at_once_and_asked_again_when_it_has_rested() {
     assert!(!asked.contains(&instead[0]));
     table.lost(&instead[0], now);
     assert_eq!(table.wanted(now), [], "both rest");
-    assert_eq!(table.wanted(now + REST_FIRST).len(), 1);
+    assert_eq!(table.wanted(now.after(REST_FIRST)).len(), 1);
 }
 
 #[test]
 fn one_that_does_not_answer_counts_as_lost() {
     let (mut table, now) = table(&[1]);
     assert_eq!(table.wanted(now), [peer(1)]);
-    assert_eq!(table.wanted(now + ASKED_MAX), []);
-    assert_eq!(table.wanted(now + ASKED_MAX * 2), [], "it rests");
-    assert_eq!(table.wanted(now + ASKED_MAX * 2 + REST_FIRST), [peer(1)]);
+    assert_eq!(table.wanted(now.after(ASKED_MAX)), []);
+    assert_eq!(table.wanted(now.after(ASKED_MAX * 2)), [], "it rests");
+    assert_eq!(table.wanted(now.after(ASKED_MAX * 2 + REST_FIRST)), [peer(1)]);
 }
 
 #[test]
@@ -63,9 +63,9 @@ fn a_changed_way_wakes_those_that_rest() {
     for _ in 0..10 {
         table.lost(&peer(1), now);
     }
-    assert_eq!(table.wanted(now + REST_FIRST), []);
+    assert_eq!(table.wanted(now.after(REST_FIRST)), []);
     table.forgive();
-    assert_eq!(table.wanted(now + REST_FIRST), [peer(1)]);
+    assert_eq!(table.wanted(now.after(REST_FIRST)), [peer(1)]);
 }
 
 #[test]
@@ -83,7 +83,7 @@ proptest! {
     ) {
         let (mut table, mut now) = table(&vec![1; count]);
         for (which, what, later) in steps {
-            now += Duration::from_secs(later);
+            now = now.after(Duration::from_secs(later));
             table.wanted(now);
             let relay = peer(which % u8::try_from(count).unwrap() + 1);
             match what {
@@ -95,7 +95,7 @@ proptest! {
         }
         // Whatever happened before, those that rest are asked again within the longest rest, and answer now.
         let enough = (0..(REST_MAX + ASKED_MAX).as_secs()).any(|second| {
-            for relay in table.wanted(now + Duration::from_secs(second)) {
+            for relay in table.wanted(now.after(Duration::from_secs(second))) {
                 table.granted(&relay);
             }
             table.held() == WANTED.min(count)
