@@ -75,6 +75,11 @@ impl Meetings {
         self.lock().get(space).map(|table| table.devices.clone()).unwrap_or_default()
     }
 
+    /// The devices of `space` that were met.
+    fn devices(&self, space: &SpaceId) -> Vec<PeerId> {
+        self.lock().get(space).map(|table| table.devices.keys().copied().collect()).unwrap_or_default()
+    }
+
     fn seat(&self, space: SpaceId) -> Seat {
         self.lock().entry(space).or_default().seat
     }
@@ -236,13 +241,16 @@ async fn meet(
 #[must_use]
 pub fn chosen(node: &Node, space: &SpaceId) -> Vec<PeerId> {
     let own = node.context.device.peer();
-    let mut devices: Vec<PeerId> = node.meetings.of(space).into_keys().collect();
-    let distance = |peer: &PeerId| -> Vec<u8> {
-        peer.as_bytes().iter().zip(own.as_bytes()).map(|(a, b)| a ^ b).collect()
-    };
-    devices.sort_unstable_by_key(distance);
+    let mut devices = node.meetings.devices(space);
+    devices.sort_unstable_by_key(|device| distance(&own, device));
     devices.truncate(DEVICES_MAX);
     devices
+}
+
+fn distance(own: &PeerId, other: &PeerId) -> [u8; 32] {
+    let mut distance = *other.as_bytes();
+    distance.iter_mut().zip(own.as_bytes()).for_each(|(other, own)| *other ^= own);
+    distance
 }
 
 /// What to tell others: addresses of the own local network and of relays; loopback only if there is nothing else.

@@ -123,12 +123,27 @@ fn has_session(node: &Node, space: &SpaceId, device: &PeerId) -> bool {
     node.sessions.devices(space).iter().any(|(known, _)| known == device)
 }
 
-/// Whether a task has still somebody to keep a session with. A device that was met may have left.
+/// Whether a task has still somebody to keep a session with. A space may have been left, and a device that was met be gone.
 async fn is_wanted(node: &Node, space: SpaceId, partner: Partner) -> bool {
-    match wanted(node).await {
-        Ok(wanted) => wanted.contains(&(space, partner)),
-        Err(_unreadable) => true,
+    let told = node.read(move |connection| {
+        if !space_ids(connection)?.contains(&space) {
+            return Ok(None);
+        }
+        Ok(Some(match partner {
+            Partner::Gateway => true,
+            Partner::Device(device) => space_peers(connection, &space)?.contains_key(&device),
+        }))
+    });
+    match (told.await, partner) {
+        (Ok(Some(false)), Partner::Device(device)) => is_met(node, &space, &device),
+        (Ok(told), _) => told.unwrap_or(false),
+        (Err(_unreadable), _) => true,
     }
+}
+
+/// Whether `device` was met, and no session with it stands yet.
+fn is_met(node: &Node, space: &SpaceId, device: &PeerId) -> bool {
+    meeting::chosen(node, space).contains(device) && !has_session(node, space, device)
 }
 
 async fn keep(node: Node, space: SpaceId, partner: Partner, shutdown: Shutdown) {
