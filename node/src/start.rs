@@ -249,10 +249,8 @@ async fn adopt_ring(node: &Node, ring: Arc<RingView>) {
             tracing::debug!(%error, "an address of the ring is not used");
         }
     }
-    let relays = ring.members.active().map(|member| RelayPeer {
-        peer: member.peer,
-        operator: member.operator.as_bytes().iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)),
-    });
+    let relays =
+        ring.members.active().map(|member| RelayPeer { peer: member.peer, operator: member.operator });
     if let Err(error) = node.net.set_relays(relays.collect()).await {
         tracing::debug!(%error, "the network ends");
     }

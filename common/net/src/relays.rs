@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use cosmic_common::id::PeerId;
+use cosmic_common::id::{OperatorId, PeerId};
 use cosmic_runtime::clock::Monotonic;
 
 /// Reservations of a peer that is not known to be public.
@@ -33,8 +33,8 @@ const ASKED_MAX: Duration = Duration::from_secs(8);
 pub struct RelayPeer {
     /// The supernode.
     pub peer: PeerId,
-    /// Who runs it, as a number that stands for the operator.
-    pub operator: u64,
+    /// Who runs it.
+    pub operator: OperatorId,
 }
 
 /// The state of one relay.
@@ -48,7 +48,7 @@ enum State {
 
 #[derive(Debug)]
 struct Entry {
-    operator: u64,
+    operator: OperatorId,
     state: State,
     failures: u32,
 }
@@ -68,7 +68,7 @@ impl Relays {
 
     /// The relays there are; what is known of those that stay stays.
     pub(crate) fn set(&mut self, relays: &[RelayPeer]) {
-        let told: HashMap<PeerId, u64> = relays
+        let told: HashMap<PeerId, OperatorId> = relays
             .iter()
             .filter(|relay| relay.peer != self.local)
             .take(KNOWN_MAX)
@@ -170,7 +170,7 @@ impl Relays {
     /// The best of those that could be asked: of an operator that does not serve yet, and then by rendezvous, so that the
     /// peers of a network spread over its relays.
     fn next(&self) -> Option<PeerId> {
-        let serves = |operator: u64| self.busy().any(|entry| entry.operator == operator);
+        let serves = |operator: OperatorId| self.busy().any(|entry| entry.operator == operator);
         let known = self.entries.iter().filter(|(_, entry)| entry.state == State::Known);
         let best = known.min_by_key(|(peer, entry)| (serves(entry.operator), self.score(peer)));
         best.map(|(peer, _)| *peer)

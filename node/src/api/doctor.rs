@@ -1,6 +1,6 @@
 //! What works, what does not, and why: the picture a person gets who asks why a device is not reached, or reaches nobody.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract};
 use cosmic_net::{Direction, Nat, Path, Reachability, Router, Situation, Transport};
 use serde_json::{Value, json};
 
@@ -12,19 +12,19 @@ use crate::{
 /// One thing that was looked at.
 struct Check {
     name: &'static str,
-    state: Standing,
+    state: State,
     reason: String,
 }
 
-/// How it stands.
+/// How it is with that.
 #[derive(Clone, Copy)]
-enum Standing {
+enum State {
     Works,
     Limited,
     Broken,
 }
 
-impl Standing {
+impl State {
     const fn name(self) -> &'static str {
         match self {
             Self::Works => "works",
@@ -35,22 +35,19 @@ impl Standing {
 }
 
 fn works(name: &'static str, reason: impl Into<String>) -> Check {
-    Check { name, state: Standing::Works, reason: reason.into() }
+    Check { name, state: State::Works, reason: reason.into() }
 }
 
 fn limited(name: &'static str, reason: impl Into<String>) -> Check {
-    Check { name, state: Standing::Limited, reason: reason.into() }
+    Check { name, state: State::Limited, reason: reason.into() }
 }
 
 fn broken(name: &'static str, reason: impl Into<String>) -> Check {
-    Check { name, state: Standing::Broken, reason: reason.into() }
+    Check { name, state: State::Broken, reason: reason.into() }
 }
 
-pub(super) async fn doctor(State(node): State<Node>) -> Result<Json<Value>, Error> {
-    let situation = node.net.situation().await.map_err(|error| {
-        tracing::debug!(%error, "the network is not running");
-        Error::Offline
-    })?;
+pub(super) async fn doctor(extract::State(node): extract::State<Node>) -> Result<Json<Value>, Error> {
+    let situation = situation(&node).await?;
     let mut checks = vec![online(&node), supernodes(&node), connections(&situation), spaces(&node).await?];
     checks.extend([
         reached(&situation),
@@ -66,6 +63,13 @@ pub(super) async fn doctor(State(node): State<Node>) -> Result<Json<Value>, Erro
         .map(|Check { name, state, reason }| json!({"check": name, "state": state.name(), "reason": reason}))
         .collect();
     Ok(Json(json!({"version": crate::VERSION, "checks": checks})))
+}
+
+async fn situation(node: &Node) -> Result<Situation, Error> {
+    node.net.situation().await.map_err(|error| {
+        tracing::debug!(%error, "the network is not running");
+        Error::Offline
+    })
 }
 
 fn online(node: &Node) -> Check {
@@ -214,12 +218,9 @@ fn directory(situation: &Situation) -> Check {
     }
 }
 
-pub(super) async fn peers(State(node): State<Node>) -> Result<Json<Value>, Error> {
+pub(super) async fn peers(extract::State(node): extract::State<Node>) -> Result<Json<Value>, Error> {
     let gateways = node.gateways.list();
-    let situation = node.net.situation().await.map_err(|error| {
-        tracing::debug!(%error, "the network is not running");
-        Error::Offline
-    })?;
+    let situation = situation(&node).await?;
     let peers: Vec<Value> = situation
         .paths
         .iter()

@@ -7,12 +7,13 @@ fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 32])
 }
 
-fn relays(operators: &[u64]) -> Vec<RelayPeer> {
+fn relays(operators: &[u8]) -> Vec<RelayPeer> {
     let numbered = (1_u8..).zip(operators);
-    numbered.map(|(number, operator)| RelayPeer { peer: peer(number), operator: *operator }).collect()
+    let operator = |number: u8| OperatorId::from_bytes([number; 32]);
+    numbered.map(|(number, of)| RelayPeer { peer: peer(number), operator: operator(*of) }).collect()
 }
 
-fn table(operators: &[u64]) -> (Relays, Monotonic) {
+fn table(operators: &[u8]) -> (Relays, Monotonic) {
     let mut table = Relays::new(peer(0));
     table.set(&relays(operators));
     (table, Clock::system().monotonic())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cosmic_common::address::Address;
+use cosmic_common::{address::Address, id::OperatorId};
 
 use super::{ECHO, SOON, start};
 use crate::{Config, Handle, Path, Reachability, Relay, RelayPeer, Situation, Transport};
@@ -20,7 +20,10 @@ async fn tell(peer: &Handle, relays: &[&Handle]) {
     for relay in relays {
         peer.add_addresses(relay.local_peer(), &relay.listening()).await.unwrap();
     }
-    let relays = (0..).zip(relays).map(|(operator, relay)| RelayPeer { peer: relay.local_peer(), operator });
+    let relays = (0..).zip(relays).map(|(number, relay)| RelayPeer {
+        peer: relay.local_peer(),
+        operator: OperatorId::from_bytes([number; 32]),
+    });
     peer.set_relays(relays.collect()).await.unwrap();
 }
 
