@@ -2,7 +2,7 @@
 
 use cosmic_common::{hash, id::ObjectId, record::Record};
 use cosmic_custody::{
-    Deletion, Doom, Evidence, Placement, Quota, Receipt, Removal, Usage,
+    Deletion, Doom, Evidence, Placement, Quota, Receipt, Removal, Tail, Usage,
     audit::proof::{Challenge, GROUP_BYTES, GROUPS},
     message::{
         care::{CareAnswer, CareRequest},
@@ -45,6 +45,7 @@ pub const ROOM: Room = Room {
         decoder("signed-removal", check::signed::<Removal>),
         decoder("signed-deletion", check::signed::<Deletion>),
         decoder("signed-evidence", evidence),
+        decoder("tail", check::only_record::<Tail>),
         sampled(|| vec![vec![3, 0, 9, 2, 0, 9, 1], vec![2, 200, 1, 1, 9, 0, 1, 2, 3]], proof),
     ],
 };
