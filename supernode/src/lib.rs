@@ -31,6 +31,7 @@ pub mod shards;
 pub mod source;
 pub mod spaces;
 pub mod start;
+mod streams;
 pub mod summary;
 pub mod tables;
 

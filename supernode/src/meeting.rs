@@ -19,10 +19,13 @@ use cosmic_custody::{
         refusal::{Refusal, RefusalCode},
     },
 };
-use cosmic_net::{Error, Incoming, Stream, within};
-use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
+use cosmic_net::{Error, Stream, within};
 
-use crate::{context::Context, duty};
+use crate::{
+    context::Context,
+    duty,
+    streams::{Asking, Serving},
+};
 
 /// Streams served at once; each holds some cards.
 const STREAMS_MAX: usize = 256;
@@ -30,6 +33,9 @@ const STREAMS_MAX: usize = 256;
 const ASK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a replica may take to answer; a device does not wait longer for those that are away.
 const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
+/// How a card is passed on.
+const ASKING: Asking =
+    Asking { protocol: MEETING, open_patience: REPLICA_PATIENCE, answer_patience: REPLICA_PATIENCE };
 
 /// The cards that devices left here. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,26 +50,14 @@ impl Meeting {
     /// # Errors
     /// [`Error::NotServed`] if somebody else serves the protocol.
     pub fn start(context: &Arc<Context>) -> Result<Self, Error> {
-        let incoming = context.net.accept(MEETING)?;
         let meeting = Self { context: Arc::clone(context), meetings: Arc::default() };
-        let streams = context.tasks.group("meetings", STREAMS_MAX);
-        let serving = meeting.clone();
-        context.tasks.spawn("meeting", |shutdown| serving.serve(incoming, streams, shutdown));
+        let serving = Serving { protocol: MEETING, name: "meetings", streams_max: STREAMS_MAX };
+        let serves = meeting.clone();
+        serving.start(context, move |stream| {
+            let meeting = serves.clone();
+            async move { meeting.one(stream).await }
+        })?;
         Ok(meeting)
-    }
-
-    async fn serve(self, mut incoming: Incoming, streams: Group, shutdown: Shutdown) {
-        while let Some(Some(stream)) = shutdown.unless(incoming.next()).await {
-            let (meeting, peer) = (self.clone(), stream.peer());
-            let started = streams.spawn(|shutdown| async move {
-                if let Some(Err(error)) = shutdown.unless(meeting.one(stream)).await {
-                    tracing::debug!(peer = %peer.short(), %error, "a meeting came to nothing");
-                }
-            });
-            if started.is_err() {
-                tracing::debug!(peer = %peer.short(), "too many meetings at once; it will ask again");
-            }
-        }
     }
 
     async fn one(&self, mut stream: Stream) -> Result<(), Error> {
@@ -108,7 +102,7 @@ impl Meeting {
     async fn everywhere(&self, space: SpaceId, seat: Seat, card: Vec<u8>) -> Vec<Vec<u8>> {
         let mut there = duty::replicas(&self.context, &space);
         there.retain(|replica| *replica != self.context.peer);
-        let note = MeetingRequest::Note { space, seat, card: card.clone() }.to_bytes();
+        let note = MeetingRequest::Note { space, seat, card: card.clone() };
         let asked = there.into_iter().map(|replica| self.pass_on(replica, &note));
         let told = futures::future::join_all(asked).await;
         let here = self.here(space, seat, card);
@@ -116,20 +110,11 @@ impl Meeting {
         all.into_iter().take(CARDS_MAX).collect()
     }
 
-    async fn pass_on(&self, replica: PeerId, note: &[u8]) -> Vec<Vec<u8>> {
-        let asked = async {
-            let net = &self.context.net;
-            net.add_addresses(replica, self.context.ring_view().addresses_of(&replica)).await?;
-            let mut stream = net.open(replica, MEETING, REPLICA_PATIENCE).await?;
-            stream.send(note).await?;
-            stream.flush().await?;
-            stream.recv(MeetingAnswer::LIMIT).await
-        };
+    async fn pass_on(&self, replica: PeerId, note: &MeetingRequest) -> Vec<Vec<u8>> {
+        let asked = ASKING.ask(&self.context, replica, note);
         match within("a replica's cards", REPLICA_PATIENCE, asked).await {
-            Ok(frame) => match frame.map(|frame| MeetingAnswer::from_bytes(&frame)) {
-                Some(Ok(MeetingAnswer::Cards(cards))) => cards,
-                _ => Vec::new(),
-            },
+            Ok(Some(MeetingAnswer::Cards(cards))) => cards,
+            Ok(_) => Vec::new(),
             Err(error) => {
                 tracing::debug!(replica = %replica.short(), %error, "a replica tells nothing of devices");
                 Vec::new()

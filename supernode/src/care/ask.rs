@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use cosmic_common::{id::PeerId, limit::MESSAGE_MAX_BYTES, record::Record as _};
+use cosmic_common::id::PeerId;
 use cosmic_custody::message::care::{CareAnswer, CareRequest};
 
 use super::{CARE, Care, Error};
-use crate::{context::Context, shards::ANSWER_PATIENCE};
+use crate::{context::Context, shards::ANSWER_PATIENCE, streams::Asking};
 
 /// How long reaching a supernode may take.
 const OPEN_PATIENCE: Duration = Duration::from_secs(3);
+/// How a question is asked.
+const ASKING: Asking =
+    Asking { protocol: CARE, open_patience: OPEN_PATIENCE, answer_patience: ANSWER_PATIENCE };
 
 impl Care {
     /// The answer of `peer`; a refusal is an error.
@@ -28,21 +31,10 @@ pub(crate) async fn ask_peer(
     peer: PeerId,
     request: &CareRequest,
 ) -> Result<CareAnswer, Error> {
-    context.net.add_addresses(peer, context.ring_view().addresses_of(&peer)).await?;
-    let mut stream = context.net.open(peer, CARE, OPEN_PATIENCE).await?;
-    stream.set_patience(ANSWER_PATIENCE);
-    stream.send(&request.to_bytes()).await?;
-    stream.flush().await?;
-    let answering =
-        cosmic_net::within("the answer of a supernode", ANSWER_PATIENCE, stream.recv(MESSAGE_MAX_BYTES));
-    let Some(frame) = answering.await? else {
-        return Err(cosmic_net::Error::Lost { peer, source: None }.into());
-    };
-    let answer = CareAnswer::from_bytes(&frame)
-        .map_err(|_error| Error::Protocol { peer, what: "its answer cannot be read" })?;
-    match answer {
-        CareAnswer::Refused(refusal) => Err(refusal.into()),
-        answer => Ok(answer),
+    match ASKING.ask(context, peer, request).await? {
+        Some(CareAnswer::Refused(refusal)) => Err(refusal.into()),
+        Some(answer) => Ok(answer),
+        None => Err(Error::Protocol { peer, what: "its answer cannot be read" }),
     }
 }
 

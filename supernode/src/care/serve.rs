@@ -7,11 +7,13 @@ use cosmic_custody::message::{
     care::{CareAnswer, CareRequest, Surveyed},
     refusal::{Refusal, RefusalCode},
 };
-use cosmic_net::{Incoming, Stream, within};
-use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
+use cosmic_net::{Stream, within};
 
 use super::{CARE, Care, Error, lock};
-use crate::shards::{self, ANSWER_PATIENCE};
+use crate::{
+    shards::{self, ANSWER_PATIENCE},
+    streams::Serving,
+};
 
 /// Streams served at once.
 const STREAMS_MAX: usize = 256;
@@ -23,26 +25,12 @@ const REST_MAX: Duration = Duration::from_secs(120);
 /// # Errors
 /// [`cosmic_net::Error::NotServed`] if somebody else serves the protocol.
 pub(super) fn serve(care: &Care) -> Result<(), cosmic_net::Error> {
-    let context = &care.0.context;
-    let incoming = context.net.accept(CARE)?;
-    let streams = context.tasks.group("care streams", STREAMS_MAX);
-    let care = care.clone();
-    context.tasks.spawn("care", |shutdown| accept(care, incoming, streams, shutdown));
-    Ok(())
-}
-
-async fn accept(care: Care, mut incoming: Incoming, streams: Group, shutdown: Shutdown) {
-    while let Some(Some(stream)) = shutdown.unless(incoming.next()).await {
-        let (care, peer) = (care.clone(), stream.peer());
-        let started = streams.spawn(|shutdown| async move {
-            if let Some(Err(error)) = shutdown.unless(care.stream(stream)).await {
-                tracing::debug!(peer = %peer.short(), %error, "a stream of care ended");
-            }
-        });
-        if started.is_err() {
-            tracing::warn!(peer = %peer.short(), "too many streams of care at once");
-        }
-    }
+    let serving = Serving { protocol: CARE, name: "care", streams_max: STREAMS_MAX };
+    let serves = care.clone();
+    serving.start(&care.0.context, move |stream| {
+        let care = serves.clone();
+        async move { care.stream(stream).await }
+    })
 }
 
 impl Care {

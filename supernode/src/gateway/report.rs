@@ -3,15 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use cosmic_common::{id::PeerId, protocol, record::Record as _};
-use cosmic_net::{Error, Incoming, Stream, within};
+use cosmic_net::{Error, Stream, within};
 use cosmic_ring::{
     Candidate, GatewayReport,
     gateway::{ALTERNATIVES_MAX, draw},
 };
-use cosmic_runtime::{random, shutdown::Shutdown};
-use tracing::debug;
+use cosmic_runtime::random;
 
-use crate::{context::Context, session::Door};
+use crate::{context::Context, session::Door, streams::Serving};
 
 /// Questions answered at once; who is turned away takes another gateway, which is what he asked about.
 const ANSWERED_MAX: usize = 256;
@@ -23,25 +22,12 @@ const TAKING: Duration = Duration::from_secs(5);
 /// # Errors
 /// If somebody does already.
 pub(super) fn start(context: &Arc<Context>) -> Result<(), Error> {
-    let incoming = context.net.accept(protocol::GATEWAY)?;
-    let serving = Arc::clone(context);
-    context.tasks.spawn("gateway reports", |stop| serve(serving, incoming, stop));
-    Ok(())
-}
-
-async fn serve(context: Arc<Context>, mut incoming: Incoming, stop: Shutdown) {
-    let answers = context.tasks.group("gateway reports", ANSWERED_MAX);
-    while let Some(Some(stream)) = stop.unless(incoming.next()).await {
-        let context = Arc::clone(&context);
-        let started = answers.spawn(|stop| async move {
-            if let Some(Err(error)) = stop.unless(answer(&context, stream)).await {
-                debug!(%error, "a report was not taken");
-            }
-        });
-        if started.is_err() {
-            debug!("too many ask how this supernode is; one was turned away");
-        }
-    }
+    let serving = Serving { protocol: protocol::GATEWAY, name: "gateway reports", streams_max: ANSWERED_MAX };
+    let serves = Arc::clone(context);
+    serving.start(context, move |stream| {
+        let context = Arc::clone(&serves);
+        async move { answer(&context, stream).await }
+    })
 }
 
 async fn answer(context: &Context, mut stream: Stream) -> Result<(), Error> {

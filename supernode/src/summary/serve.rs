@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use cosmic_common::{id::PeerId, record::Record as _};
 use cosmic_identity::signed::Signed;
-use cosmic_net::{Incoming, Stream, within};
-use cosmic_runtime::{shutdown::Shutdown, tasks::Group};
+use cosmic_net::{Stream, within};
 use cosmic_summary::{MemberSummary, SummaryAnswer, SummaryRequest, Why};
 
 use super::{SUMMARY, Summaries};
+use crate::streams::Serving;
 
 /// Streams served at once; each is short.
 const STREAMS_MAX: usize = 256;
@@ -20,26 +20,12 @@ const REST_MAX: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`cosmic_net::Error::NotServed`] if somebody else serves the protocol.
 pub(super) fn serve(summaries: &Summaries) -> Result<(), cosmic_net::Error> {
-    let context = &summaries.0.context;
-    let incoming = context.net.accept(SUMMARY)?;
-    let streams = context.tasks.group("summary streams", STREAMS_MAX);
-    let summaries = summaries.clone();
-    context.tasks.spawn("summaries", |shutdown| accept(summaries, incoming, streams, shutdown));
-    Ok(())
-}
-
-async fn accept(summaries: Summaries, mut incoming: Incoming, streams: Group, shutdown: Shutdown) {
-    while let Some(Some(stream)) = shutdown.unless(incoming.next()).await {
-        let (summaries, peer) = (summaries.clone(), stream.peer());
-        let started = streams.spawn(|shutdown| async move {
-            if let Some(Err(error)) = shutdown.unless(summaries.stream(stream)).await {
-                tracing::debug!(peer = %peer.short(), %error, "a stream of summaries ended");
-            }
-        });
-        if started.is_err() {
-            tracing::warn!(peer = %peer.short(), "too many streams of summaries at once");
-        }
-    }
+    let serving = Serving { protocol: SUMMARY, name: "summaries", streams_max: STREAMS_MAX };
+    let serves = summaries.clone();
+    serving.start(&summaries.0.context, move |stream| {
+        let summaries = serves.clone();
+        async move { summaries.stream(stream).await }
+    })
 }
 
 impl Summaries {
