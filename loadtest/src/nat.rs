@@ -201,8 +201,6 @@ async fn one(lab: &mut Lab, number: usize, case: Case) -> Result<Outcome, Error>
     }
     inviter.stop().await?;
     joiner.stop().await?;
-    lab.remove(a);
-    lab.remove(b);
     Ok(outcome)
 }
 

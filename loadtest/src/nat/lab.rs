@@ -97,13 +97,13 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         if let Err(error) = shell(&format!("ip netns del {}", self.0)) {
-            tracing_free_warning(&error);
+            say_what_is_left(&error);
         }
     }
 }
 
 #[expect(clippy::print_stderr, reason = "there is nobody else to tell when something is dropped")]
-fn tracing_free_warning(error: &Error) {
+fn say_what_is_left(error: &Error) {
     eprintln!("a network namespace is left behind: {error}");
 }
 
@@ -345,11 +345,6 @@ impl Lab {
             "wan" => Ok(()),
             _ => host.run(&format!("ip route replace default via {network}.1")),
         }
-    }
-
-    /// Takes a device's place away.
-    pub(super) fn remove(&self, side: Side) {
-        drop(side);
     }
 
     /// Stops everything.
