@@ -36,6 +36,8 @@ pub struct Config {
     pub connections_in_max: u32,
     /// What others may do before they are refused or kept out.
     pub guard: cosmic_net::GuardConfig,
+    /// The way in through firewalls that let nothing out but the web.
+    pub websocket: cosmic_net::WebSocket,
     /// The admin door.
     pub admin: admin::Config,
     /// Logs.
@@ -51,6 +53,7 @@ impl Default for Config {
             // Joiners stay for one exchange; supernodes stay connected, and there are up to 500 of them.
             connections_in_max: 1024,
             guard: cosmic_net::GuardConfig::default(),
+            websocket: cosmic_net::WebSocket::default(),
             admin: admin::Config::on(ADMIN_PORT),
             log: telemetry::Config::default(),
         }
@@ -60,6 +63,7 @@ impl Default for Config {
 impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
         mistakes.within("guard", |mistakes| self.guard.check(mistakes));
+        mistakes.within("websocket", |mistakes| self.websocket.check(mistakes));
         mistakes.within("admin", |mistakes| self.admin.check(mistakes));
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         if self.connections_in_max == 0 {
@@ -93,6 +97,7 @@ impl Config {
             pending_in_max: 256,
             directory_server: true,
             guard: self.guard,
+            websocket: self.websocket.clone(),
             // Nothing of that kind passes here.
             bulk: false,
             circuits: false,

@@ -7,6 +7,7 @@ use std::{
 
 use clap::Args;
 use cosmic_common::address::Address;
+use cosmic_net::WebSocket;
 use cosmic_runtime::{
     config::{self, Mistakes, Settings},
     telemetry,
@@ -33,6 +34,8 @@ pub struct Config {
     pub mdns: bool,
     /// Whether to ask the router for a port (UPnP).
     pub upnp: bool,
+    /// Whom to believe in when a supernode is reached through a WebSocket, besides the authorities of the web.
+    pub websocket: WebSocket,
     /// Address and port of the API; port 0 takes a free one.
     pub http: SocketAddr,
     /// Host names, besides IP addresses and `localhost`, under which the API may be reached.
@@ -52,6 +55,7 @@ impl Default for Config {
             relays: true,
             mdns: true,
             upnp: true,
+            websocket: WebSocket::default(),
             http: ([127, 0, 0, 1], 7421).into(),
             host_names: Vec::new(),
             offline: false,
@@ -63,6 +67,7 @@ impl Default for Config {
 impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
         mistakes.within("log", |mistakes| self.log.check(mistakes));
+        mistakes.within("websocket", |mistakes| self.websocket.check(mistakes));
     }
 }
 

@@ -176,6 +176,7 @@ async fn bind_network(
         circuits: config.relays,
         mdns: config.mdns && is_outside,
         upnp: config.upnp && is_outside,
+        websocket: config.websocket.clone(),
         ..cosmic_net::Config::default()
     };
     let protocols = &[SPACE, OBJECT];

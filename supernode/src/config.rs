@@ -7,7 +7,7 @@ use std::{
 
 use cosmic_cli::Flags;
 use cosmic_common::address::{Address, ParseAddressError};
-use cosmic_net::{Relay, Transport};
+use cosmic_net::{Relay, Transport, WebSocket};
 use cosmic_runtime::{
     admin,
     config::{self, Mistakes, Settings},
@@ -44,6 +44,8 @@ pub struct Config {
     pub guard: cosmic_net::GuardConfig,
     /// What is relayed for devices that nobody reaches from outside.
     pub relay: Relay,
+    /// The way in through firewalls that let nothing out but the web.
+    pub websocket: WebSocket,
     /// The admin door.
     pub admin: admin::Config,
     /// Logs.
@@ -101,6 +103,7 @@ impl Default for Config {
             connections_in_max: 4096,
             guard: cosmic_net::GuardConfig::default(),
             relay: Relay { enabled: true, ..Relay::default() },
+            websocket: WebSocket::default(),
             admin: admin::Config::on(ADMIN_PORT),
             log: telemetry::Config::default(),
             objects: objects::Config::default(),
@@ -121,6 +124,7 @@ impl Default for Config {
 impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
         mistakes.within("guard", |mistakes| self.guard.check(mistakes));
+        mistakes.within("websocket", |mistakes| self.websocket.check(mistakes));
         mistakes.within("admin", |mistakes| self.admin.check(mistakes));
         mistakes.within("log", |mistakes| self.log.check(mistakes));
         mistakes.within("objects", |mistakes| self.objects.check(mistakes));
@@ -173,6 +177,7 @@ impl Config {
             guard: self.guard,
             circuits: false,
             relay: self.relay.clone(),
+            websocket: self.websocket.clone(),
             ..cosmic_net::Config::default()
         })
     }

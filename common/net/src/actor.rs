@@ -420,7 +420,8 @@ impl Actor {
             self.swarm.add_external_address(to_multiaddr(&external)?);
         }
         let mut unbound: Vec<(ListenerId, Address)> = Vec::new();
-        for address in self.config.listen.clone() {
+        let web = self.config.websocket.address();
+        for address in self.config.listen.clone().into_iter().chain(web) {
             let bound = self.swarm.listen_on(to_multiaddr(&address)?);
             let listener = bound
                 .map_err(|cause| Error::Listen { address: address.clone(), source: Error::shared(cause) })?;

@@ -21,6 +21,8 @@ pub enum Transport {
     Quic,
     /// TCP with Noise and yamux: fewer CPU seconds per byte.
     Tcp,
+    /// TCP inside WebSockets, with TLS or behind a proxy that does it: where firewalls let nothing else out.
+    WebSocket,
     /// A circuit through a relay, for peers that nobody reaches from outside.
     Relay,
     /// The in-memory network of tests.
@@ -42,6 +44,9 @@ impl Transport {
 pub(crate) fn transport(address: &Multiaddr) -> Option<Transport> {
     if is_circuit(address) {
         return Some(Transport::Relay);
+    }
+    if address.iter().any(|part| matches!(part, Part::Ws(_) | Part::Wss(_))) {
+        return Some(Transport::WebSocket);
     }
     address.iter().find_map(|part| match part {
         Part::QuicV1 => Some(Transport::Quic),

@@ -7,7 +7,7 @@ use libp2p::{
     identity::Keypair,
     kad, mdns, noise, ping, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
-    tcp, upnp, yamux,
+    upnp,
 };
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     guard::gate::Gate,
     incoming::Inlets,
     metrics::Metrics,
-    streams,
+    streams, transports,
 };
 
 /// The private directory; public libp2p networks speak `/ipfs/kad/1.0.0` and are never joined.
@@ -33,13 +33,6 @@ const DIRECTORY_MESSAGE_MAX_BYTES: usize = KEY_MAX_BYTES + VALUE_MAX_BYTES + 48 
 const DIRECTORY_QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a server passes its records on to those that are closest to them now.
 const PASSED_ON_EVERY: Duration = Duration::from_secs(30 * 60);
-/// Streams one TCP connection may carry at once; QUIC allows 256 by itself.
-const STREAMS_PER_CONNECTION_MAX: usize = 256;
-/// A QUIC connection that hears nothing for so long is dead: unlike TCP nobody says so when its process was killed, and
-/// whatever a device asked its gateway waits until then. Two signs of life may be lost on the way.
-const QUIC_SILENCE_MAX_MS: u32 = 6000;
-/// A QUIC connection without traffic gives a sign of life this often.
-const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// A connection is pinged so often, and a ping may take so long; the second that fails ends it. Over TCP nothing else tells that
 /// the other process stands still, and whatever was asked of it waits for half a minute at most.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -65,34 +58,21 @@ pub(crate) struct Behaviour {
     pub(crate) router: Toggle<upnp::tokio::Behaviour>,
 }
 
-/// The swarm over QUIC and TCP (Noise, yamux), with names resolved by the system's resolver.
+/// The swarm over all transports, and circuits through relays.
 pub(crate) fn swarm(
     keypair: Keypair,
     config: &Config,
-    (inlets, validator): (Inlets, Arc<dyn Validator>),
+    guards: (Inlets, Arc<dyn Validator>),
     metrics: Metrics,
 ) -> Result<Swarm<Behaviour>, Error> {
-    let muxer = || {
-        let mut muxer = yamux::Config::default();
-        muxer.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
-        muxer
-    };
     let unusable = |transport: &'static str, source| Error::Transport { transport, source };
-    let tcp = tcp::Config::default().nodelay(true);
-    let built = SwarmBuilder::with_existing_identity(keypair)
-        .with_tokio()
-        .with_tcp(tcp, noise::Config::new, muxer)
-        .map_err(|cause| unusable("TCP", Error::shared(cause)))?
-        .with_quic_config(|mut quic| {
-            quic.max_idle_timeout = QUIC_SILENCE_MAX_MS;
-            quic.keep_alive_interval = QUIC_KEEP_ALIVE;
-            quic
-        })
-        .with_dns()
-        .map_err(|cause| unusable("DNS", Error::shared(cause)))?
-        .with_relay_client(noise::Config::new, muxer)
+    let transport = transports::transport(&keypair, config)?;
+    let built = SwarmBuilder::with_existing_identity(keypair).with_tokio();
+    let Ok(built) = built.with_other_transport(|_key| transport);
+    let built = built
+        .with_relay_client(noise::Config::new, transports::muxer)
         .map_err(|cause| unusable("relay", Error::shared(cause)))?
-        .with_behaviour(|key, circuits| behaviour(key, config, (inlets, validator), metrics, circuits));
+        .with_behaviour(|key, circuits| behaviour(key, config, guards, metrics, circuits));
     let Ok(built) = built;
     let built = built.with_swarm_config(|swarm| {
         swarm

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use cosmic_common::address::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{address::Transport, guard, relay::Relay};
+use crate::{address::Transport, guard, relay::Relay, websocket::WebSocket};
 
 /// The settings of the network; every default is safe for a light node at home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct Config {
     pub upnp: bool,
     /// What this process relays for others.
     pub relay: Relay,
+    /// Certificates for WebSockets; without any, addresses that end in `/ws` are listened on, and those of the web are dialed.
+    pub websocket: WebSocket,
 }
 
 impl Default for Config {
@@ -76,6 +78,7 @@ impl Default for Config {
             mdns: false,
             upnp: false,
             relay: Relay::default(),
+            websocket: WebSocket::default(),
         }
     }
 }

@@ -25,6 +25,14 @@ pub enum Error {
         /// What it says.
         source: SharedCause,
     },
+    /// A certificate or its key cannot be used.
+    #[error("{} cannot be used for WebSockets: it has to hold a certificate, or its key, as PEM", path.display())]
+    Certificate {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        source: SharedCause,
+    },
     /// An address that is no multiaddress this build can dial or listen on.
     #[error("{address} is not an address of this network; use for example /ip4/192.0.2.7/udp/7410/quic-v1")]
     Address {

@@ -27,6 +27,8 @@ mod relays;
 mod situation;
 mod stream;
 mod streams;
+mod transports;
+mod websocket;
 
 #[cfg(test)]
 mod tests;
@@ -49,3 +51,4 @@ pub use relay::Relay;
 pub use relays::RelayPeer;
 pub use situation::{Path, Router, Situation};
 pub use stream::{FRAME_MAX_BYTES, PATIENCE, Receiver, Sender, Stream};
+pub use websocket::WebSocket;

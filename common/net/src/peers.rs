@@ -306,14 +306,15 @@ impl<W> Peers<W> {
     }
 }
 
-/// What to dial first, then, and last: the preferred transport, the other ones, circuits.
+/// What to dial first, then, and last: the preferred transport, the other ones, the web, circuits.
 fn stages(addresses: &[Multiaddr], prefer: Transport) -> impl Iterator<Item = Vec<Multiaddr>> {
-    let mut stages: [Vec<Multiaddr>; 3] = Default::default();
-    let [preferred, others, circuits] = &mut stages;
+    let mut stages: [Vec<Multiaddr>; 4] = Default::default();
+    let [preferred, others, web, circuits] = &mut stages;
     for address in addresses {
         let stage = match transport(address) {
             Some(Transport::Relay) => &mut *circuits,
             known if known == Some(prefer) => &mut *preferred,
+            Some(Transport::WebSocket) => &mut *web,
             _ => &mut *others,
         };
         stage.push(address.clone());

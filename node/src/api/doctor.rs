@@ -248,6 +248,7 @@ fn transport(path: &Path) -> &'static str {
     match Transport::of(&path.address) {
         Some(Transport::Quic) => "quic",
         Some(Transport::Tcp) => "tcp",
+        Some(Transport::WebSocket) => "websocket",
         Some(Transport::Relay) => "circuit",
         _ => "other",
     }

@@ -1,11 +1,14 @@
-//! One suite over the in-memory network, QUIC, TCP and the bulk plane: frames, bulk, half-closing, limits and loss.
+//! One suite over the in-memory network, QUIC, TCP, WebSockets and the bulk plane: frames, bulk, half-closing, limits and loss.
 
 use std::{sync::Arc, time::Duration};
 
 use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES, protocol::Protocol};
 
 use super::{BULK_ECHO, BULK_UNKNOWN, ECHO, QUIET, SOON, UNKNOWN, connected, disconnected, start};
-use crate::{Config, Direction, Error, FRAME_MAX_BYTES, Handle, Incoming, MemoryNetwork, RefuseAll, Stream};
+use crate::{
+    Config, Direction, Error, FRAME_MAX_BYTES, Handle, Incoming, MemoryNetwork, RefuseAll, Stream, Transport,
+    WebSocket,
+};
 
 /// Two peers that know each other's addresses.
 struct Pair {
@@ -27,6 +30,26 @@ async fn quic() -> Pair {
 
 async fn tcp() -> Pair {
     sockets("/ip4/127.0.0.1/tcp/0").await
+}
+
+/// With TLS, and a certificate of an authority of its own.
+async fn web() -> Pair {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, pem: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        Some(path)
+    };
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) =
+        (write("web.crt", made.cert.pem()), write("web.key", made.key_pair.serialize_pem()));
+    let websocket = WebSocket { authorities: certificate.clone(), ..WebSocket::default() };
+    let near = Config { bulk: false, websocket: websocket.clone(), ..Config::default() };
+    let listen = Some(([127, 0, 0, 1], 0).into());
+    let far = Config { websocket: WebSocket { listen, certificate, key, ..websocket }, ..near.clone() };
+    let (near, far) = (start(1, near).await, start(2, far).await);
+    assert_eq!(far.listening().iter().map(Transport::of).collect::<Vec<_>>(), [Some(Transport::WebSocket)]);
+    acquainted(near, far, ECHO).await
 }
 
 async fn bulk() -> Pair {
@@ -69,6 +92,9 @@ macro_rules! suite {
         }
         mod over_tcp {
             $(#[tokio::test] async fn $case() { super::$case(super::tcp().await).await; })+
+        }
+        mod over_websockets {
+            $(#[tokio::test] async fn $case() { super::$case(super::web().await).await; })+
         }
         mod over_the_bulk_plane {
             $(#[tokio::test] async fn $case() { super::$case(super::bulk().await).await; })+
