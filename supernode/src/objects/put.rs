@@ -1,6 +1,10 @@
 //! Putting an object: coded once, its shards given to all planned holders at once, the record of it afterwards.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use cosmic_common::{
     hash,
@@ -38,6 +42,8 @@ struct Coded {
     encoded: Arc<Encoded>,
     manifest: Manifest,
     manifest_bytes: Vec<u8>,
+    /// Who could not be reached when it began; whoever is missed since then may answer in a moment.
+    away: BTreeSet<PeerId>,
 }
 
 impl Coded {
@@ -45,8 +51,8 @@ impl Coded {
     fn anew(&self) -> Arc<Self> {
         let manifest = self.manifest.clone().anew();
         let manifest_bytes = manifest.to_bytes();
-        let (plan, encoded) = (self.plan.clone(), Arc::clone(&self.encoded));
-        Arc::new(Self { space: self.space, plan, encoded, manifest, manifest_bytes })
+        let (plan, encoded, away) = (self.plan.clone(), Arc::clone(&self.encoded), self.away.clone());
+        Arc::new(Self { space: self.space, plan, encoded, manifest, manifest_bytes, away })
     }
 }
 
@@ -95,12 +101,11 @@ impl Placing {
     /// Offers every shard to its holder, or, if he is known to be away, to who steps in for him.
     fn begin(objects: Objects, coded: Arc<Coded>, all: &[Assignment]) -> Self {
         let (there, away): (Vec<_>, Vec<_>) =
-            coded.plan.stand_ins.iter().partition(|peer| !objects.0.shards.is_away(peer));
+            coded.plan.stand_ins.iter().partition(|peer| !coded.away.contains(peer));
         let stand_ins = there.into_iter().chain(away).copied().collect();
         let mut placing = Self { objects, coded, stand_ins, giving: FuturesUnordered::new() };
         for shard in all {
-            let is_away = placing.objects.0.shards.is_away(&shard.holder);
-            if !is_away || !placing.step_in(*shard, shard.holder) {
+            if !placing.coded.away.contains(&shard.holder) || !placing.step_in(*shard, shard.holder) {
                 placing.offer(*shard, None);
             }
         }
@@ -262,13 +267,16 @@ impl Objects {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let codec = beside.as_ref().map(Manifest::codec);
         let plan = self.plan_in(&space, &object, codec)?;
+        let all = plan.shards.iter().map(|shard| shard.holder).chain(plan.stand_ins.iter().copied());
+        let away = all.filter(|peer| self.0.shards.is_away(peer)).collect();
         let coder = self.coder(object, plan.codec)?;
         let encoded = code(coder, object, bytes).await?;
         let manifest = encoded.manifest().clone();
         let manifest = if beside.is_some_and(|beside| beside.is_anew()) { manifest.anew() } else { manifest };
         let manifest_bytes = manifest.to_bytes();
         let encoded = Arc::new(encoded);
-        Ok((Arc::new(Coded { space, plan, encoded, manifest, manifest_bytes }), holders.standing().clone()))
+        let coded = Coded { space, plan, encoded, manifest, manifest_bytes, away };
+        Ok((Arc::new(coded), holders.standing().clone()))
     }
 
     fn finish(
@@ -316,7 +324,7 @@ impl Objects {
         owner: Option<PeerId>,
     ) -> Result<Vec<u8>, shards::Error> {
         let shards = &self.0.shards;
-        let attempts = if shards.is_away(&shard.holder) { 1 } else { GIVE_ATTEMPTS };
+        let attempts = if coded.away.contains(&shard.holder) { 1 } else { GIVE_ATTEMPTS };
         let mut attempt = 1;
         loop {
             let Assignment { index, holder } = shard;
