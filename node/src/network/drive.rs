@@ -150,6 +150,12 @@ impl Driver {
                 self.finish().await;
                 return Ok(end);
             }
+            // Before anything is waited for, the greeting too: the other side may wait for nothing else.
+            if let Err(error) = self.sender.flush().await {
+                tracing::debug!(%error, "a session's stream broke");
+                self.end = Some(End::Gone);
+                continue;
+            }
             let input = tokio::select! {
                 biased;
                 () = went_offline(&mut online) => vec![Input::Close],
@@ -175,12 +181,6 @@ impl Driver {
                 self.perform(outputs).await?;
             }
             self.note_elsewhere().await?;
-            if self.end.is_none()
-                && let Err(error) = self.sender.flush().await
-            {
-                tracing::debug!(%error, "a session's stream broke");
-                self.end = Some(End::Gone);
-            }
         }
     }
 

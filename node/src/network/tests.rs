@@ -220,6 +220,31 @@ async fn what_new_members_signed_makes_safe_as_soon_as_they_are_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_space_with_nothing_in_it_is_joined() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (start(&network, 1), start(&network, 2));
+    let space = a.create_space().await;
+    let ticket = a.invite(space).await;
+    // Nothing is written that would stir either side while they greet each other.
+    b.node.write(move |core, connection| core.join_space(connection, &ticket)).await.unwrap();
+    let mut events = b.node.context.events.subscribe();
+    let joined = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let secrets = move |core: &mut Core, connection: &_| {
+                core.with_space(connection, &space, |_core, space| Ok(space.secrets.is_some()))
+            };
+            if b.node.write(secrets).await.unwrap() {
+                return;
+            }
+            events.recv().await.unwrap();
+        }
+    });
+    assert!(joined.await.is_ok(), "the secrets of the space never came");
+    a.tasks.end();
+    b.tasks.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_travels_from_device_to_device() {
     let network = MemoryNetwork::new();
     let (a, b, stranger) = (start(&network, 1), start(&network, 2), start(&network, 3));
