@@ -88,8 +88,8 @@ impl Config {
     /// If the address to listen on cannot be written as a multiaddress.
     pub fn net(&self) -> Result<cosmic_net::Config, ParseAddressError> {
         let (ip, port) = (self.listen.ip(), self.listen.port());
-        let family = if ip.is_ipv4() { "ip4" } else { "ip6" };
-        let listen = [format!("/{family}/{ip}/udp/{port}/quic-v1"), format!("/{family}/{ip}/tcp/{port}")];
+        let host = cosmic_net::host(ip);
+        let listen = [format!("{host}/udp/{port}/quic-v1"), format!("{host}/tcp/{port}")];
         Ok(cosmic_net::Config {
             listen: listen.iter().map(|address| address.parse()).collect::<Result<_, _>>()?,
             external: self.advertise.clone(),

@@ -76,8 +76,8 @@ impl Config {
     #[must_use]
     pub fn addresses(&self) -> Vec<Address> {
         let (ip, port) = (self.listen.ip(), self.listen.port());
-        let family = if ip.is_ipv4() { "ip4" } else { "ip6" };
-        [format!("/{family}/{ip}/udp/{port}/quic-v1"), format!("/{family}/{ip}/tcp/{port}")]
+        let host = cosmic_net::host(ip);
+        [format!("{host}/udp/{port}/quic-v1"), format!("{host}/tcp/{port}")]
             .iter()
             .filter_map(|text| text.parse().ok())
             .collect()

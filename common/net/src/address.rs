@@ -74,6 +74,13 @@ pub(crate) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     })
 }
 
+/// How a multiaddress of this host begins.
+#[must_use]
+pub fn host(ip: IpAddr) -> String {
+    let family = if ip.is_ipv4() { "ip4" } else { "ip6" };
+    format!("/{family}/{ip}")
+}
+
 /// Whether it is one of this very machine.
 pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
     ip(address).is_some_and(|ip| ip.is_loopback())

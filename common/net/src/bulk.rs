@@ -34,6 +34,7 @@ use self::{
     tls::Tls,
 };
 use crate::{
+    address::host,
     command::{Command, ask},
     config::Config,
     error::Error,
@@ -143,8 +144,7 @@ fn server_config(
 
 /// An address of the plane as others are written.
 fn written(address: SocketAddr) -> Option<Address> {
-    let family = if address.is_ipv4() { "ip4" } else { "ip6" };
-    format!("/{family}/{}/udp/{}/quic-v1", address.ip(), address.port()).parse().ok()
+    format!("{}/udp/{}/quic-v1", host(address.ip()), address.port()).parse().ok()
 }
 
 impl Plane {
@@ -291,12 +291,12 @@ async fn locate(swarm: &mpsc::Sender<Command>, leash: &mut Stream) -> Result<Soc
     let port = port.ok_or(Miss::Fallback(Fallback::Lost))?;
     let located = ask(swarm, |reply| Command::Locate { peer, reply }).await;
     let address = located.map_err(|_gone| Miss::Fallback(Fallback::Lost))?;
-    let host = host(&address).await.ok_or(Miss::Fallback(Fallback::Unreachable))?;
+    let host = resolve(&address).await.ok_or(Miss::Fallback(Fallback::Unreachable))?;
     Ok(SocketAddr::new(host, port))
 }
 
 /// The host of an address; names are asked of the system's resolver, as the swarm did.
-async fn host(address: &Multiaddr) -> Option<IpAddr> {
+async fn resolve(address: &Multiaddr) -> Option<IpAddr> {
     let (name, is_usable): (_, fn(&SocketAddr) -> bool) = match address.iter().next()? {
         Part::Ip4(ip) => return Some(ip.into()),
         Part::Ip6(ip) => return Some(IpAddr::from(ip).to_canonical()),

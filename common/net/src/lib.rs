@@ -34,7 +34,7 @@ mod websocket;
 mod tests;
 
 pub use actor::{Actor, Options, bind};
-pub use address::Transport;
+pub use address::{Transport, host};
 pub use config::Config;
 pub use directory::{
     Health as DirectoryHealth, KEY_MAX_BYTES, Kept, RefuseAll, Search, Snapshot, VALUE_MAX_BYTES, Validator,

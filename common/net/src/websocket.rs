@@ -23,7 +23,7 @@ use rustls::pki_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::{address::host, error::Error};
 
 /// Bytes of one message; a frame of Noise has 64 KiB at most.
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
@@ -61,9 +61,8 @@ impl WebSocket {
     /// The address to listen on.
     pub(crate) fn address(&self) -> Option<Address> {
         let listen = self.listen?;
-        let family = if listen.is_ipv4() { "ip4" } else { "ip6" };
         let web = if self.certificate.is_some() { "tls/ws" } else { "ws" };
-        format!("/{family}/{}/tcp/{}/{web}", listen.ip(), listen.port()).parse().ok()
+        format!("{}/tcp/{}/{web}", host(listen.ip()), listen.port()).parse().ok()
     }
 
     fn tls(&self) -> Result<tls::Config, Error> {
