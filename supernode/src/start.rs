@@ -151,14 +151,14 @@ impl Services {
         let quotas = Quotas::new(context.store.clone(), context.limits.quota);
         let shards =
             Shards::new(context, holders, quotas.clone(), cold.clone(), shards::Metrics::register(registry));
-        shards::serve(&shards, &context.net, tasks)?;
+        shards::serve(&shards, context)?;
         let objects = Objects::new(context, shards.clone(), &config.objects);
         let packs_metrics = packs::Metrics::register(registry);
         let (spaces, packs) = entries::start(Arc::clone(context), &objects, &config.packs, packs_metrics)?;
         let deletion_metrics = deletion::Metrics::register(registry);
         let deletion =
             Deletion::new(context, shards.clone(), spaces.clone(), &config.deletion, deletion_metrics);
-        objects::serve(&objects, &deletion, context, tasks)?;
+        objects::serve(&objects, &deletion, context)?;
         Meeting::start(context)?;
         let care_metrics = care::Metrics::register(registry);
         let audit_metrics = audit::Metrics::register(registry);

@@ -18,16 +18,12 @@ use cosmic_custody::{
     shards_wanted,
 };
 use cosmic_erasure::coded_anew;
-use cosmic_net::{Cost, Error as NetError, Incoming, Offence, Stream, within};
-use cosmic_runtime::{
-    shutdown::Shutdown,
-    tasks::{Group, Tasks},
-};
+use cosmic_net::{Cost, Error as NetError, Offence, Stream, within};
 use cosmic_space::{rights::Right, session::Session};
 use futures::{StreamExt as _, stream};
 
 use super::{Error, Objects};
-use crate::{context::Context, deletion::Deletion};
+use crate::{context::Context, deletion::Deletion, streams::Serving};
 
 /// Streams of devices served at once.
 const STREAMS_MAX: usize = 1024;
@@ -42,38 +38,20 @@ const LOOKUPS: usize = 32;
 ///
 /// # Errors
 /// [`NetError::NotServed`] if somebody else serves the protocol.
-pub(crate) fn serve(
-    objects: &Objects,
-    deletion: &Deletion,
-    context: &Arc<Context>,
-    tasks: &Tasks,
-) -> Result<(), NetError> {
-    let incoming = context.net.accept(OBJECT)?;
-    let streams = tasks.group("object streams", STREAMS_MAX);
+pub(crate) fn serve(objects: &Objects, deletion: &Deletion, context: &Arc<Context>) -> Result<(), NetError> {
     let (objects, deletion) = (objects.clone(), deletion.clone());
     let server = Arc::new(Server { objects, deletion, context: Arc::clone(context) });
-    tasks.spawn("objects", |shutdown| accept(server, incoming, streams, shutdown));
-    Ok(())
+    let serving = Serving { protocol: OBJECT, name: "objects", streams_max: STREAMS_MAX };
+    serving.start(context, move |stream| {
+        let server = Arc::clone(&server);
+        async move { server.stream(stream).await }
+    })
 }
 
 struct Server {
     objects: Objects,
     deletion: Deletion,
     context: Arc<Context>,
-}
-
-async fn accept(server: Arc<Server>, mut incoming: Incoming, streams: Group, shutdown: Shutdown) {
-    while let Some(Some(stream)) = shutdown.unless(incoming.next()).await {
-        let (server, peer) = (Arc::clone(&server), stream.peer());
-        let started = streams.spawn(|shutdown| async move {
-            if let Some(Err(error)) = shutdown.unless(server.stream(stream)).await {
-                tracing::debug!(peer = %peer.short(), %error, "an object stream ended");
-            }
-        });
-        if started.is_err() {
-            tracing::warn!(peer = %peer.short(), "too many object streams at once");
-        }
-    }
 }
 
 impl Server {

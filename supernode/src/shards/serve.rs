@@ -14,12 +14,12 @@ use cosmic_custody::message::{
     shard::{ShardAnswer, ShardRequest},
 };
 use cosmic_erasure::Manifest;
-use cosmic_net::{Incoming, Stream, within};
-use cosmic_runtime::{shutdown::Shutdown, tasks::Tasks};
+use cosmic_net::{Stream, within};
 use cosmic_space::genesis::Genesis;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{ANSWER_PATIENCE, Error, Offer, Shards};
+use crate::{context::Context, streams::Serving};
 
 /// Streams served at once; each of the other supernodes keeps a few.
 const STREAMS_MAX: usize = 512;
@@ -32,41 +32,18 @@ const REST_MAX: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// [`cosmic_net::Error::NotServed`] if somebody else serves the protocol.
-pub(crate) fn serve(
-    shards: &Shards,
-    net: &cosmic_net::Handle,
-    tasks: &Tasks,
-) -> Result<(), cosmic_net::Error> {
-    let incoming = net.accept(SHARD)?;
-    let streams = tasks.group("shard streams", STREAMS_MAX);
+pub(crate) fn serve(shards: &Shards, context: &Context) -> Result<(), cosmic_net::Error> {
     let server = Arc::new(Server { shards: shards.clone(), room: Semaphore::new(IN_FLIGHT_MAX_BYTES) });
-    tasks.spawn("shards", |shutdown| accept(server, incoming, streams, shutdown));
-    Ok(())
+    let serving = Serving { protocol: SHARD, name: "shards", streams_max: STREAMS_MAX };
+    serving.start(context, move |stream| {
+        let server = Arc::clone(&server);
+        async move { server.stream(stream).await }
+    })
 }
 
 struct Server {
     shards: Shards,
     room: Semaphore,
-}
-
-async fn accept(
-    server: Arc<Server>,
-    mut incoming: Incoming,
-    streams: cosmic_runtime::tasks::Group,
-    shutdown: Shutdown,
-) {
-    while let Some(Some(stream)) = shutdown.unless(incoming.next()).await {
-        let server = Arc::clone(&server);
-        let peer = stream.peer();
-        let started = streams.spawn(|shutdown| async move {
-            if let Some(Err(error)) = shutdown.unless(server.stream(stream)).await {
-                tracing::debug!(peer = %peer.short(), %error, "a shard stream ended");
-            }
-        });
-        if started.is_err() {
-            tracing::warn!(peer = %peer.short(), "too many shard streams at once");
-        }
-    }
 }
 
 impl Server {
