@@ -262,10 +262,10 @@ impl Shards {
         self.0.settled.store(settled, Ordering::Relaxed);
     }
 
-    /// Whether an object that comes now may have been put in another class a while ago.
+    /// Whether it has. Else an object that comes now may have been put in another class a while ago.
     #[must_use]
-    pub fn may_lie_in_another_class(&self) -> bool {
-        !self.0.settled.load(Ordering::Relaxed)
+    pub fn is_settled(&self) -> bool {
+        self.0.settled.load(Ordering::Relaxed)
     }
 
     /// The ring that what belongs to `space` is placed by.

@@ -42,6 +42,8 @@ struct Coded {
     encoded: Arc<Encoded>,
     manifest: Manifest,
     manifest_bytes: Vec<u8>,
+    /// Whose receipts count.
+    standing: Standing,
     /// Who could not be reached when it began; whoever is missed since then may answer in a moment.
     away: BTreeSet<PeerId>,
 }
@@ -51,8 +53,9 @@ impl Coded {
     fn anew(&self) -> Arc<Self> {
         let manifest = self.manifest.clone().anew();
         let manifest_bytes = manifest.to_bytes();
-        let (plan, encoded, away) = (self.plan.clone(), Arc::clone(&self.encoded), self.away.clone());
-        Arc::new(Self { space: self.space, plan, encoded, manifest, manifest_bytes, away })
+        let (plan, encoded) = (self.plan.clone(), Arc::clone(&self.encoded));
+        let (standing, away) = (self.standing.clone(), self.away.clone());
+        Arc::new(Self { space: self.space, plan, encoded, manifest, manifest_bytes, standing, away })
     }
 }
 
@@ -67,9 +70,9 @@ struct Placed {
 }
 
 impl Placed {
-    fn none(coded: &Coded, standing: Standing) -> Self {
+    fn none(coded: &Coded) -> Self {
+        let (custody, standing) = (ObjectCustody::new(&coded.manifest), coded.standing.clone());
         let receipts = Vec::with_capacity(coded.plan.shards.len());
-        let custody = ObjectCustody::new(&coded.manifest);
         Self { custody, standing, receipts, no_room: None, is_elsewise: false }
     }
 
@@ -193,11 +196,11 @@ impl Objects {
     pub async fn put(&self, space: SpaceId, object: ObjectId, bytes: Vec<u8>) -> Result<Whereabouts, Error> {
         let coding = self.code(space, object, bytes, None);
         let (coded, lies_elsewise) = tokio::join!(coding, self.lies_elsewise(&space, object));
-        let (mut coded, standing) = coded?;
+        let mut coded = coded?;
         if lies_elsewise {
             coded = coded.anew();
         }
-        let mut placed = Placed::none(&coded, standing.clone());
+        let mut placed = Placed::none(&coded);
         let all = coded.plan.shards.clone();
         let mut stragglers = self.place(&coded, &mut placed, &all).await;
         if placed.is_elsewise
@@ -205,7 +208,7 @@ impl Objects {
             && placed.signed() < shards_wanted(coded.plan.codec)
         {
             coded = coded.anew();
-            placed = Placed::none(&coded, standing);
+            placed = Placed::none(&coded);
             stragglers = self.place(&coded, &mut placed, &all).await;
         }
         self.finish(&coded, placed, stragglers)
@@ -215,9 +218,10 @@ impl Objects {
     /// that did not come to its end before the class changed, or what was not coded anew since. A name has one manifest.
     async fn lies_elsewise(&self, space: &SpaceId, object: ObjectId) -> bool {
         let shards = &self.0.shards;
-        let Some(plan) = shards.plan(space, &object).filter(|_| shards.may_lie_in_another_class()) else {
+        if shards.is_settled() {
             return false;
-        };
+        }
+        let Some(plan) = shards.plan(space, &object) else { return false };
         let is_of_another_class = |manifest: &Manifest| {
             !manifest.is_anew() && manifest.object() == object && manifest.codec() != plan.codec
         };
@@ -245,25 +249,25 @@ impl Objects {
         let _turn = self.turn().await?;
         let rebuilt = self.get(space, object).await?;
         let beside = Manifest::from_bytes(&found.manifest).map_err(|_error| Error::NotHere { object })?;
-        let (coded, standing) = self.code(space, object, rebuilt.into_vec(), Some(beside)).await?;
+        let coded = self.code(space, object, rebuilt.into_vec(), Some(beside)).await?;
         if coded.manifest_bytes != found.manifest {
             return Err(Error::NotHere { object });
         }
-        let mut placed = Placed::none(&coded, standing);
+        let mut placed = Placed::none(&coded);
         found.receipts.into_iter().for_each(|receipt| placed.count(receipt));
         let missing = owed(&coded.plan.shards, &placed.custody, &placed.standing);
         let stragglers = self.place(&coded, &mut placed, &missing).await;
         self.finish(&coded, placed, stragglers)
     }
 
-    /// Codes an object: as new ones are, or as it is coded already. Also the standing of those who may sign for it.
+    /// Codes an object: as new ones are, or as it is coded already.
     async fn code(
         &self,
         space: SpaceId,
         object: ObjectId,
         bytes: Vec<u8>,
         beside: Option<Manifest>,
-    ) -> Result<(Arc<Coded>, Standing), Error> {
+    ) -> Result<Arc<Coded>, Error> {
         let holders = Arc::clone(&self.0.shards.holders().borrow());
         let codec = beside.as_ref().map(Manifest::codec);
         let plan = self.plan_in(&space, &object, codec)?;
@@ -275,8 +279,8 @@ impl Objects {
         let manifest = if beside.is_some_and(|beside| beside.is_anew()) { manifest.anew() } else { manifest };
         let manifest_bytes = manifest.to_bytes();
         let encoded = Arc::new(encoded);
-        let coded = Coded { space, plan, encoded, manifest, manifest_bytes, away };
-        Ok((Arc::new(coded), holders.standing().clone()))
+        let standing = holders.standing().clone();
+        Ok(Arc::new(Coded { space, plan, encoded, manifest, manifest_bytes, standing, away }))
     }
 
     fn finish(
