@@ -12,10 +12,14 @@ impl Care {
     /// Asks all members for ever, and anew when the members change.
     pub(super) async fn watch(self) {
         let mut ring = self.0.context.ring.clone();
+        let mut is_other = false;
         loop {
             // From beginning to beginning: a round that waits long for the dead does not delay the next for the living.
             let begun = self.0.context.clock.monotonic();
             self.learn_members();
+            if is_other {
+                self.tell(Input::RingChanged);
+            }
             if let Err(error) = self.learn_class().await {
                 let reason = cosmic_runtime::exit::sentence(&error);
                 tracing::warn!(reason, "the class of the ring was not remembered");
@@ -26,10 +30,7 @@ impl Care {
             // The sender lives as long as the process; when it ends so does this.
             let took = self.0.context.clock.monotonic().since(begun);
             let rest = self.0.config.ping_every().saturating_sub(took);
-            if self.0.context.clock.timeout(rest, ring.changed()).await.is_some() {
-                self.learn_members();
-                self.tell(Input::RingChanged);
-            }
+            is_other = self.0.context.clock.timeout(rest, ring.changed()).await.is_some();
         }
     }
 
