@@ -52,12 +52,12 @@ pub enum Event {
     },
 }
 
-/// Waits for [`Event::Spaces`], or for a gap in which it may have been told; `false` when the node ends.
-pub(crate) async fn spaces_moved(events: &mut Receiver<Event>) -> bool {
+/// Waits for an event that `is` one, or for a gap in which it may have been told; `false` when the node ends.
+pub(crate) async fn told(events: &mut Receiver<Event>, is: impl Fn(&Event) -> bool) -> bool {
     loop {
         match events.recv().await {
-            Ok(Event::Spaces) | Err(RecvError::Lagged(_)) => return true,
-            Ok(_) => {}
+            Ok(event) if !is(&event) => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return true,
             Err(RecvError::Closed) => return false,
         }
     }

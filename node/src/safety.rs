@@ -295,25 +295,22 @@ fn is_ours(connection: &Connection, log: &LogId, head: &Head) -> Result<bool, Er
 ///
 /// # Errors
 /// [`Error`] if the database refuses.
-pub fn keep(connection: &Connection, signed: &Signed) -> Result<(), Error> {
-    match signed.receipt.held {
-        Held::Log { log, head, .. } => {
-            connection
-                .prepare_cached(
-                    "INSERT INTO receipts (log, holder, keeps, seq, signed) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT (log, holder, keeps) DO UPDATE SET seq = excluded.seq, signed = excluded.signed
-                     WHERE excluded.seq >= seq",
-                )?
-                .execute(params![
-                    log.as_bytes(),
-                    signed.receipt.holder.as_bytes(),
-                    signed.receipt.promise == Promise::Keeps,
-                    head.seq,
-                    signed.bytes])?;
-        }
-        // They are kept with the manifest they are counted by.
-        Held::Shard { .. } | Held::Object { .. } => {}
-    }
+pub fn keep_log(connection: &Connection, signed: &Signed) -> Result<(), Error> {
+    // Others are kept with the manifest they are counted by.
+    let Held::Log { log, head, .. } = signed.receipt.held else { return Ok(()) };
+    connection
+        .prepare_cached(
+            "INSERT INTO receipts (log, holder, keeps, seq, signed) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (log, holder, keeps) DO UPDATE SET seq = excluded.seq, signed = excluded.signed
+             WHERE excluded.seq >= seq",
+        )?
+        .execute(params![
+            log.as_bytes(),
+            signed.receipt.holder.as_bytes(),
+            signed.receipt.promise == Promise::Keeps,
+            head.seq,
+            signed.bytes
+        ])?;
     Ok(())
 }
 

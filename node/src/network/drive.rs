@@ -395,7 +395,7 @@ impl Driver {
         self.node
             .write(move |core, connection| {
                 for signed in &kept {
-                    safety::keep(connection, signed)?;
+                    safety::keep_log(connection, signed)?;
                 }
                 if idle {
                     core.touch(space);

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, watch};
 use super::opening::Error;
 use crate::{
     error::Error as NodeError,
-    event,
+    event::{self, Event},
     node::{GatewaySession, Node, space_ids},
 };
 
@@ -136,7 +136,7 @@ pub async fn run(node: Node, shutdown: Shutdown) {
             tokio::select! {
                 changed = sessions.changed() => changed.is_ok(),
                 changed = addresses.changed() => changed.is_ok(),
-                moved = event::spaces_moved(&mut events) => moved,
+                moved = event::told(&mut events, |event| matches!(event, Event::Spaces)) => moved,
                 () = node.meetings.wished.notified() => {
                     node.clock().sleep(RENEW_SOON).await;
                     last.retain(|_space, last| last.failed);

@@ -5,16 +5,22 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::{
-    id::{LogId, ObjectId, SpaceId},
+    id::{LogId, SpaceId},
     record::Record as _,
 };
 use cosmic_erasure::Manifest;
 use cosmic_ring::Class;
 use cosmic_runtime::shutdown::Shutdown;
 use rusqlite::{Connection, params};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::Receiver;
 
-use crate::{error::Error, event::Event, node::Node, safety::packs};
+use crate::{
+    core::Core,
+    error::Error,
+    event::{self, Event},
+    node::Node,
+    safety::packs,
+};
 
 /// The first pause while something lies in another class; doubled after each review. A ring waits for two days before it
 /// codes anything anew.
@@ -34,8 +40,9 @@ pub async fn run(node: Node, shutdown: Shutdown) {
     loop {
         let review = async {
             let classes = classes(&node).await?;
-            let asked = chunks(&node, &classes).await? + packed(&node, &classes).await?;
-            Ok::<_, Error>((classes, asked))
+            let chunks = ask_again(&node, &classes, Vec::new(), chunk_page, ask_for_chunk).await?;
+            let packs = ask_again(&node, &classes, (Vec::new(), 0), pack_page, ask_for_pack).await?;
+            Ok::<_, Error>((classes, chunks + packs))
         };
         match shutdown.unless(review).await {
             None => return,
@@ -57,18 +64,13 @@ pub async fn run(node: Node, shutdown: Shutdown) {
 
 /// Waits until the class of a ring is another than `reviewed`.
 async fn changed(node: &Node, events: &mut Receiver<Event>, reviewed: &Classes) {
-    loop {
-        match events.recv().await {
-            Ok(Event::Ring) | Err(RecvError::Lagged(_)) => {
-                if classes(node).await.is_ok_and(|classes| classes != *reviewed) {
-                    return;
-                }
-            }
-            Ok(_) => {}
-            // The sender lives as long as the node.
-            Err(RecvError::Closed) => std::future::pending().await,
+    // While the sender lives, which is as long as the node.
+    while event::told(events, |event| matches!(event, Event::Ring)).await {
+        if classes(node).await.is_ok_and(|classes| classes != *reviewed) {
+            return;
         }
     }
+    std::future::pending().await
 }
 
 async fn classes(node: &Node) -> Result<Classes, Error> {
@@ -93,32 +95,35 @@ fn is_elsewise(classes: &Classes, space: &SpaceId, manifest: &[u8]) -> bool {
     known.is_some_and(|(codec, class)| (codec.k(), codec.n()) != (class.k.into(), class.n.into()))
 }
 
-/// Has chunks asked about; how many.
-async fn chunks(node: &Node, classes: &Classes) -> Result<usize, Error> {
-    let (mut after, mut asked) = (Some(Vec::new()), 0);
+/// Something that lies in a class: what it is found by, its space, its manifest.
+type Row<K> = (K, SpaceId, Vec<u8>);
+
+/// Has everything asked about that lies in another class, page by page from `first` on; how much that is.
+async fn ask_again<K: Clone + Send + 'static>(
+    node: &Node,
+    classes: &Classes,
+    first: K,
+    page: fn(&Connection, &K) -> Result<Vec<Row<K>>, Error>,
+    ask: fn(&mut Core, &Connection, &K, SpaceId) -> Result<(), Error>,
+) -> Result<usize, Error> {
+    let (mut after, mut asked) = (Some(first), 0);
     while let Some(from) = after.take() {
-        let rows = node.read(move |connection| chunk_page(connection, &from)).await?;
-        after = rows.last().filter(|_| rows.len() == PAGE).map(|row| row.0.as_bytes().to_vec());
-        let stale = rows.into_iter().filter(|(_, space, manifest)| is_elsewise(classes, space, manifest));
-        let stale: Vec<(ObjectId, SpaceId)> = stale.map(|(object, space, _)| (object, space)).collect();
+        let rows = node.read(move |connection| page(connection, &from)).await?;
+        after = rows.last().filter(|_| rows.len() == PAGE).map(|(key, ..)| key.clone());
+        let is_stale = |(_, space, manifest): &Row<K>| is_elsewise(classes, space, manifest);
+        let stale: Vec<Row<K>> = rows.into_iter().filter(is_stale).collect();
         asked += stale.len();
         if !stale.is_empty() {
-            node.write(move |core, connection| {
-                for (object, space) in stale {
-                    connection
-                        .prepare_cached("UPDATE objects SET durable = 0 WHERE object = ?1 AND cached = 1")?
-                        .execute([object.as_bytes()])?;
-                    core.tell(Event::Upload { space });
-                }
-                Ok(())
-            })
-            .await?;
+            let asking = move |core: &mut Core, connection: &Connection| {
+                stale.iter().try_for_each(|(key, space, _)| ask(core, connection, key, *space))
+            };
+            node.write(asking).await?;
         }
     }
     Ok(asked)
 }
 
-fn chunk_page(connection: &Connection, after: &[u8]) -> Result<Vec<(ObjectId, SpaceId, Vec<u8>)>, Error> {
+fn chunk_page(connection: &Connection, after: &Vec<u8>) -> Result<Vec<Row<Vec<u8>>>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT object, space, manifest FROM objects
          WHERE object > ?1 AND mine = 1 AND durable = 1 AND cached = 1 AND manifest IS NOT NULL
@@ -127,40 +132,28 @@ fn chunk_page(connection: &Connection, after: &[u8]) -> Result<Vec<(ObjectId, Sp
     let mut rows = statement.query(params![after, PAGE])?;
     let mut page = Vec::new();
     while let Some(row) = rows.next()? {
-        let object = ObjectId::try_from(row.get_ref(0)?.as_blob()?)?;
-        page.push((object, SpaceId::try_from(row.get_ref(1)?.as_blob()?)?, row.get(2)?));
+        page.push((row.get(0)?, SpaceId::try_from(row.get_ref(1)?.as_blob()?)?, row.get(2)?));
     }
     Ok(page)
 }
 
-/// Has packs asked about; how many.
-async fn packed(node: &Node, classes: &Classes) -> Result<usize, Error> {
-    let (mut after, mut asked) = (Some((Vec::new(), 0)), 0);
-    while let Some(from) = after.take() {
-        let rows = node.read(move |connection| pack_page(connection, &from)).await?;
-        after = rows.last().filter(|_| rows.len() == PAGE).map(|row| (row.0.as_bytes().to_vec(), row.1));
-        let stale = rows.into_iter().filter(|(_, _, space, manifest)| is_elsewise(classes, space, manifest));
-        let stale: Vec<(LogId, u64, SpaceId)> =
-            stale.map(|(log, last, space, _)| (log, last, space)).collect();
-        asked += stale.len();
-        if !stale.is_empty() {
-            node.write(move |core, connection| {
-                for (log, last, space) in stale {
-                    packs::want(connection, &space, &log, last)?;
-                    core.tell(Event::Wanted { space });
-                }
-                Ok(())
-            })
-            .await?;
-        }
-    }
-    Ok(asked)
+fn ask_for_chunk(
+    core: &mut Core,
+    connection: &Connection,
+    object: &Vec<u8>,
+    space: SpaceId,
+) -> Result<(), Error> {
+    connection
+        .prepare_cached("UPDATE objects SET durable = 0 WHERE object = ?1 AND cached = 1")?
+        .execute([object])?;
+    core.tell(Event::Upload { space });
+    Ok(())
 }
 
-/// A pack: its log, its last entry, the space, the manifest.
-type PackRow = (LogId, u64, SpaceId, Vec<u8>);
+/// A pack: its log and its last entry.
+type PackKey = (Vec<u8>, u64);
 
-fn pack_page(connection: &Connection, (log, last): &(Vec<u8>, u64)) -> Result<Vec<PackRow>, Error> {
+fn pack_page(connection: &Connection, (log, last): &PackKey) -> Result<Vec<Row<PackKey>>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT packs.log, packs.last, logs.space, packs.manifest FROM packs JOIN logs ON logs.log = packs.log
          WHERE (packs.log, packs.last) > (?1, ?2) ORDER BY packs.log, packs.last LIMIT ?3",
@@ -168,8 +161,19 @@ fn pack_page(connection: &Connection, (log, last): &(Vec<u8>, u64)) -> Result<Ve
     let mut rows = statement.query(params![log, last, PAGE])?;
     let mut page = Vec::new();
     while let Some(row) = rows.next()? {
-        let log = LogId::try_from(row.get_ref(0)?.as_blob()?)?;
-        page.push((log, row.get(1)?, SpaceId::try_from(row.get_ref(2)?.as_blob()?)?, row.get(3)?));
+        let key = (row.get(0)?, row.get(1)?);
+        page.push((key, SpaceId::try_from(row.get_ref(2)?.as_blob()?)?, row.get(3)?));
     }
     Ok(page)
+}
+
+fn ask_for_pack(
+    core: &mut Core,
+    connection: &Connection,
+    (log, last): &PackKey,
+    space: SpaceId,
+) -> Result<(), Error> {
+    packs::want(connection, &space, &LogId::try_from(log.as_slice())?, *last)?;
+    core.tell(Event::Wanted { space });
+    Ok(())
 }

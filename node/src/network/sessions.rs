@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    event,
+    event::{self, Event},
     node::{Node, space_ids, space_peers},
 };
 
@@ -64,7 +64,7 @@ pub async fn keep_all(node: Node, sessions: Group, shutdown: Shutdown) {
         let moved = async {
             tokio::select! {
                 changed = met.changed() => changed.is_ok(),
-                moved = event::spaces_moved(&mut events) => moved,
+                moved = event::told(&mut events, |event| matches!(event, Event::Spaces)) => moved,
             }
         };
         if shutdown.unless(moved).await != Some(true) {

@@ -198,7 +198,7 @@ async fn what_new_members_signed_makes_safe_as_soon_as_they_are_known() {
         };
         let signed = safety::Signed::open(receipt.sign(key).unwrap().to_bytes()).unwrap();
         a.node.safety.count(&signed.receipt);
-        a.node.write(move |_core, connection| safety::keep(connection, &signed)).await.unwrap();
+        a.node.write(move |_core, connection| safety::keep_log(connection, &signed)).await.unwrap();
     }
     let level = async || {
         let node = a.node.clone();

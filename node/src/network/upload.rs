@@ -7,10 +7,14 @@ use cosmic_common::{
 use cosmic_runtime::{clock::Monotonic, shutdown::Shutdown};
 use futures::{StreamExt as _, stream};
 use rusqlite::params;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::{objects, resting::Resting};
-use crate::{error::Error, event::Event, node::Node, safety};
+use crate::{
+    error::Error,
+    event::{self, Event},
+    node::Node,
+    safety,
+};
 
 /// Chunks under way at once: enough to keep the gateway coding while others travel; 16 MiB at most.
 const IN_FLIGHT: usize = 4;
@@ -42,11 +46,12 @@ pub async fn run(node: Node, shutdown: Shutdown) {
                     resting.wake_all();
                     break;
                 }
-                event = events.recv() => match event {
-                    Ok(Event::Upload { .. }) | Err(RecvError::Lagged(_)) => break,
-                    Ok(_) => {}
-                    Err(RecvError::Closed) => return,
-                },
+                told = event::told(&mut events, |event| matches!(event, Event::Upload { .. })) => {
+                    if !told {
+                        return;
+                    }
+                    break;
+                }
             }
         }
     }
