@@ -5,8 +5,9 @@
 //!    ▲                  │                                 │
 //!    └──── resume ──────┴─────────────────────────────────┘
 //! ```
-//! Clients have 60 s to go elsewhere; then they are cut off. Drained, it still keeps what it has: that is for maintenance. Only the record of its operator starts the move: from
-//! then on no table names it, its copies are strays, and each goes when its release ([`crate::release`]) says so.
+//! Clients have 60 s to go elsewhere; then they are cut off. Drained, it still keeps what it has: that is for maintenance.
+//! Only the record of its operator starts the move: from then on no table names it, its copies are strays, and each goes
+//! when its release ([`crate::release`]) says so.
 
 use std::time::Duration;
 

@@ -58,17 +58,15 @@ pub(crate) async fn run(net: Net, path: PathBuf, clock: Clock, shutdown: Shutdow
 }
 
 pub(crate) fn read(path: &Path) -> Remembered {
-    match fs::read(path) {
-        Ok(bytes) => Remembered::from_bytes(&bytes).unwrap_or_else(|error| {
-            warn!(%error, path = %path.display(), "begins without what the directory knew");
-            Remembered::default()
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Remembered::default(),
-        Err(error) => {
-            warn!(%error, path = %path.display(), "begins without what the directory knew");
-            Remembered::default()
-        }
-    }
+    let found = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Remembered::default(),
+        Err(error) => Err(error.to_string()),
+        Ok(bytes) => Remembered::from_bytes(&bytes).map_err(|error| error.to_string()),
+    };
+    found.unwrap_or_else(|error| {
+        warn!(error, path = %path.display(), "begins without what the directory knew");
+        Remembered::default()
+    })
 }
 
 pub(crate) fn write(path: &Path, remembered: &Remembered) -> io::Result<()> {
