@@ -97,13 +97,14 @@ fn is_elsewise(classes: &Classes, space: &SpaceId, manifest: &[u8]) -> bool {
 
 /// Something that lies in a class: what it is found by, its space, its manifest.
 type Row<K> = (K, SpaceId, Vec<u8>);
+type Page<K> = Vec<Row<K>>;
 
 /// Has everything asked about that lies in another class, page by page from `first` on; how much that is.
 async fn ask_again<K: Clone + Send + 'static>(
     node: &Node,
     classes: &Classes,
     first: K,
-    page: fn(&Connection, &K) -> Result<Vec<Row<K>>, Error>,
+    page: fn(&Connection, &K) -> Result<Page<K>, Error>,
     ask: fn(&mut Core, &Connection, &K, SpaceId) -> Result<(), Error>,
 ) -> Result<usize, Error> {
     let (mut after, mut asked) = (Some(first), 0);
@@ -123,7 +124,7 @@ async fn ask_again<K: Clone + Send + 'static>(
     Ok(asked)
 }
 
-fn chunk_page(connection: &Connection, after: &Vec<u8>) -> Result<Vec<Row<Vec<u8>>>, Error> {
+fn chunk_page(connection: &Connection, after: &Vec<u8>) -> Result<Page<Vec<u8>>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT object, space, manifest FROM objects
          WHERE object > ?1 AND mine = 1 AND durable = 1 AND cached = 1 AND manifest IS NOT NULL
@@ -153,7 +154,7 @@ fn ask_for_chunk(
 /// A pack: its log and its last entry.
 type PackKey = (Vec<u8>, u64);
 
-fn pack_page(connection: &Connection, (log, last): &PackKey) -> Result<Vec<Row<PackKey>>, Error> {
+fn pack_page(connection: &Connection, (log, last): &PackKey) -> Result<Page<PackKey>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT packs.log, packs.last, logs.space, packs.manifest FROM packs JOIN logs ON logs.log = packs.log
          WHERE (packs.log, packs.last) > (?1, ?2) ORDER BY packs.log, packs.last LIMIT ?3",

@@ -33,26 +33,19 @@ pub async fn run(node: Node, shutdown: Shutdown) {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::error!(%error, "uploads cannot go on now"),
         }
-        loop {
-            let next = resting.next(node.clock().monotonic());
-            tokio::select! {
-                () = shutdown.triggered() => return,
-                () = rested(&node, next) => break,
-                changed = sessions.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    // Another gateway, or the same one with others behind it.
-                    resting.wake_all();
-                    break;
-                }
-                told = event::told(&mut events, |event| matches!(event, Event::Upload { .. })) => {
-                    if !told {
-                        return;
-                    }
-                    break;
-                }
+        let next = resting.next(node.clock().monotonic());
+        let goes_on = tokio::select! {
+            () = shutdown.triggered() => false,
+            () = rested(&node, next) => true,
+            changed = sessions.changed() => {
+                // Another gateway, or the same one with others behind it.
+                resting.wake_all();
+                changed.is_ok()
             }
+            told = event::told(&mut events, |event| matches!(event, Event::Upload { .. })) => told,
+        };
+        if !goes_on {
+            return;
         }
     }
 }
