@@ -29,6 +29,7 @@ use cosmic_space::{
 };
 use cosmic_store::{Setup, Store};
 use cosmic_supernode::{
+    accounts::Accounts,
     care,
     config::Config,
     context::{Context, Limits},
@@ -136,6 +137,7 @@ impl World {
             let store = Store::open(folder.join(key.peer_id().short()), setup)?;
             let context = Arc::new(Context {
                 residences: cosmic_supernode::residences::Residences::open(&store)?,
+                accounts: Accounts::open(&store)?,
                 store,
                 net,
                 tasks: tasks.clone(),

@@ -13,8 +13,9 @@ use cosmic_custody::Placement;
 use cosmic_erasure::{Codec, Coder};
 use cosmic_runtime::{clock::Clock, health::Health, metrics::Registry};
 use cosmic_store::{Config, Setup, Store};
-use cosmic_supernode::tables::{
-    self, Account, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, SPACES, account,
+use cosmic_supernode::{
+    accounts::Accounts,
+    tables::{self, Account, KEPT, KeptRow, MANIFESTS, PLACEMENTS, SHARDS, SPACES},
 };
 
 #[global_allocator]
@@ -38,6 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         health,
     };
     let store = Store::open(directory.join("store"), setup)?;
+    let accounts = Accounts::open(&store)?;
     let coder = Coder::new(Codec::new(3, 6)?)?;
     let (space, now) = (SpaceId::from_bytes([7; 32]), clock.now());
     store
@@ -72,9 +74,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .put(&PLACEMENTS, &object, &placement);
             bytes += i64::try_from(length)?;
         }
-        account(&mut batch, &space, Account::Shards, added);
-        account(&mut batch, &space, Account::Objects, added);
-        account(&mut batch, &space, Account::ShardBytes, bytes);
+        accounts.add(&mut batch, &space, Account::Shards, added);
+        accounts.add(&mut batch, &space, Account::Objects, added);
+        accounts.add(&mut batch, &space, Account::ShardBytes, bytes);
         store.commit(batch).await?;
     }
     Ok(())

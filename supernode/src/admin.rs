@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{Html, IntoResponse, Response},
     routing::{get, post, put},
 };
-use cosmic_common::id::{PeerId, SpaceId};
-use cosmic_custody::Quota;
+use cosmic_common::id::{OperatorId, PeerId, SpaceId};
 use cosmic_runtime::{
     admin::Admin,
     http::{Problem, Token, guard_hosts},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,6 +21,7 @@ use crate::{
     scrub::Scrub, summary::Summaries,
 };
 
+mod accounts;
 mod backup;
 mod bans;
 mod care;
@@ -38,6 +37,7 @@ mod plan;
 mod scrubbing;
 mod status;
 
+pub use accounts::QuotaChange;
 pub use backup::BackupRequest;
 pub use bans::LiftRequest;
 pub use plan::PlanRequest;
@@ -84,7 +84,7 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
     let api = Router::new()
         .route("/api/v1/dump/records", get(dump::records))
         .route("/api/v1/dump/raw", get(dump::raw))
-        .route("/api/v1/quota/{space}", get(show_quota).put(set_quota))
+        .route("/api/v1/quota/{space}", get(accounts::show).put(accounts::set))
         .route("/api/v1/peers", get(peers))
         .route("/api/v1/bans", get(bans::show))
         .route("/api/v1/bans/lift", post(bans::lift))
@@ -102,7 +102,7 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/backup", post(backup::make))
         .route("/api/v1/retire", get(leaving::show))
         .route("/api/v1/drain", post(leaving::drain).delete(leaving::resume))
-        .route("/api/v1/usage", get(usage))
+        .route("/api/v1/usage", get(accounts::usage))
         .route("/api/v1/scrub", get(scrubbing::show))
         .route("/api/v1/scrub/{act}", post(scrubbing::act))
         .route("/api/v1/cold", get(cooling::show))
@@ -110,6 +110,10 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
         .route("/api/v1/member", get(member::show).put(member::set))
         .route("/api/v1/member/{peer}", get(member::record))
         .route("/api/v1/operators", get(operators::show))
+        .route(
+            "/api/v1/operators/{operator}/quota",
+            get(accounts::show_operator).put(accounts::set_operator).delete(accounts::lift_operator),
+        )
         .route("/api/v1/vouches", put(operators::set))
         .route("/api/v1/vouches/{operator}", get(operators::record))
         .with_state(door.clone());
@@ -119,94 +123,6 @@ pub fn router(door: Door, admin: Admin, token: &Token, host_names: Vec<String>) 
 
 async fn show_page(State(door): State<Door>) -> Html<String> {
     Html(page::page(&status::status(&door).await))
-}
-
-/// A space's quota and what it uses.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct QuotaStatus {
-    /// Bytes of entries it may keep here.
-    pub entry_bytes_max: u64,
-    /// Bytes of shards it may keep here.
-    pub shard_bytes_max: u64,
-    /// Entries it keeps here.
-    pub entries: u64,
-    /// Bytes of entries it keeps here.
-    pub entry_bytes: u64,
-    /// Shards it keeps here.
-    pub shards: u64,
-    /// Bytes of shards it keeps here.
-    pub shard_bytes: u64,
-}
-
-/// What to change about a space's quota; what is absent stays.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuotaChange {
-    /// Bytes of entries it may keep here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entry_bytes_max: Option<u64>,
-    /// Bytes of shards it may keep here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shard_bytes_max: Option<u64>,
-}
-
-fn quota_status(door: &Door, space: &SpaceId) -> Result<QuotaStatus, crate::quota::Error> {
-    let (quota, usage) = (door.quotas.quota(space)?, door.quotas.usage(space)?);
-    Ok(QuotaStatus {
-        entry_bytes_max: quota.entry_bytes,
-        shard_bytes_max: quota.shard_bytes,
-        entries: usage.entries,
-        entry_bytes: usage.entry_bytes,
-        shards: usage.shards,
-        shard_bytes: usage.shard_bytes,
-    })
-}
-
-async fn show_quota(
-    State(door): State<Door>,
-    Path(space): Path<String>,
-) -> Result<Json<QuotaStatus>, Refused> {
-    Ok(Json(quota_status(&door, &space_id(&space)?).map_err(Refused::failed)?))
-}
-
-async fn set_quota(
-    State(door): State<Door>,
-    Path(space): Path<String>,
-    Json(change): Json<QuotaChange>,
-) -> Result<Json<QuotaStatus>, Refused> {
-    let space = space_id(&space)?;
-    let before = door.quotas.quota(&space).map_err(Refused::failed)?;
-    let quota = Quota {
-        entry_bytes: change.entry_bytes_max.unwrap_or(before.entry_bytes),
-        shard_bytes: change.shard_bytes_max.unwrap_or(before.shard_bytes),
-    };
-    door.quotas.set(space, quota).await.map_err(Refused::failed)?;
-    Ok(Json(quota_status(&door, &space).map_err(Refused::failed)?))
-}
-
-/// What is used, by space and in all, from the counters: nothing is walked but them.
-async fn usage(State(door): State<Door>) -> Result<Json<Value>, Refused> {
-    let context = Arc::clone(&door.context);
-    let counted = tokio::task::spawn_blocking(move || crate::quota::by_space(&context.store)).await;
-    let spaces = counted.map_err(Refused::failed)?.map_err(Refused::failed)?;
-    let total = crate::quota::sum_of(spaces.values());
-    let operator = door.context.ring_view().members.get(&door.context.peer).map(|member| member.operator);
-    let line = |(space, used): (&SpaceId, &crate::quota::Totals)| {
-        json!({
-            "space": space, "entries": used.entries, "entry_bytes": used.entry_bytes,
-            "objects": used.objects, "shards": used.shards, "shard_bytes": used.shard_bytes,
-            "cold_shards": used.cold_shards, "cold_shard_bytes": used.cold_shard_bytes,
-            "dropped_bodies": used.dropped_bodies, "dropped_bytes": used.dropped_bytes,
-            "bytes": used.entry_bytes + used.shard_bytes,
-        })
-    };
-    Ok(Json(json!({
-        "operator": operator,
-        "bytes": total.entry_bytes + total.shard_bytes,
-        "hot_bytes": total.hot_bytes(),
-        "total": total,
-        "spaces": spaces.iter().map(line).collect::<Vec<_>>(),
-    })))
 }
 
 async fn packs(State(door): State<Door>) -> Result<Json<Value>, Refused> {
@@ -219,6 +135,13 @@ fn space_id(text: &str) -> Result<SpaceId, Refused> {
             Problem::new(StatusCode::BAD_REQUEST, "space-id", "this is no space id")
                 .detail(format!("{error}")),
         )
+    })
+}
+
+fn operator_id(text: &str) -> Result<OperatorId, Refused> {
+    text.parse().map_err(|error| {
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "operator-id", "this is no operator id");
+        Refused(problem.detail(format!("{error}")))
     })
 }
 

@@ -9,7 +9,6 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use cosmic_cli::{Client, Completions, Everywhere, Flags, House, Output};
-use cosmic_common::id::SpaceId;
 use cosmic_runtime::{config::Mistakes, data_dir, exit, telemetry};
 use serde_json::{Value, json};
 
@@ -23,6 +22,7 @@ mod leaving;
 mod network;
 mod operator;
 mod packs;
+mod quota;
 mod repair;
 mod ring;
 
@@ -60,9 +60,9 @@ enum Command {
     /// Operators: who speaks for supernodes
     #[command(subcommand)]
     Operator(operator::Command),
-    /// What a space may keep here
+    /// What a space may keep here, or all spaces of an operator together
     #[command(subcommand)]
-    Quota(QuotaCommand),
+    Quota(quota::Command),
     /// Audits: whether others can prove that they have what they signed for
     #[command(subcommand)]
     Audit(audit::Command),
@@ -123,26 +123,6 @@ enum ScrubCommand {
     Pause,
     /// Go on where it was paused
     Resume,
-}
-
-#[derive(Debug, Subcommand)]
-enum QuotaCommand {
-    /// Show a space's quota and what it uses
-    Show {
-        /// The space
-        space: SpaceId,
-    },
-    /// Set it; what is not named stays
-    Set {
-        /// The space
-        space: SpaceId,
-        /// Bytes of entries it may keep here
-        #[arg(long, value_name = "BYTES")]
-        entry_bytes: Option<u64>,
-        /// Bytes of shards it may keep here
-        #[arg(long, value_name = "BYTES")]
-        shard_bytes: Option<u64>,
-    },
 }
 
 /// Why a command was not carried out.
@@ -211,7 +191,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         Command::Status { network: true } => network::show(&running()?, output)?,
         Command::Ring(command) => ring::carry_out(command, &data_dir, output)?,
         Command::Operator(command) => operator::carry_out(command, &data_dir, output)?,
-        Command::Quota(command) => quota(command, &running()?, output)?,
+        Command::Quota(command) => command.carry_out(&running()?, output)?,
         Command::Audit(command) => audit::carry_out(&command, &running()?, output)?,
         Command::Bans(command) => bans::carry_out(command, &running()?, output)?,
         Command::Packs(command) => packs::carry_out(&command, &running()?, output)?,
@@ -230,7 +210,7 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
         }
         Command::Verify => verify(&data_dir, output)?,
         Command::Usage => {
-            let columns = [
+            let spaces = [
                 "space",
                 "bytes",
                 "entries",
@@ -240,8 +220,12 @@ fn carry_out(Arguments { everywhere, command }: Arguments) -> Result<(), Error> 
                 "shard_bytes",
                 "cold_shard_bytes",
                 "dropped_bytes",
+                "sponsor",
             ];
-            output.table(&running()?.get("usage")?, "/spaces", &columns)?;
+            let operators =
+                ["operator", "bytes", "entry_bytes", "entry_bytes_max", "shard_bytes", "shard_bytes_max"];
+            let lists = [("/spaces", &spaces[..]), ("/operators", &operators)];
+            output.tables(&running()?.get("usage")?, &lists)?;
         }
         Command::Peers => {
             output.table(&running()?.get("peers")?, "", &["peer", "role", "zone", "addresses"])?;
@@ -261,21 +245,6 @@ fn run(flags: &Flags, data_dir: &Path) -> Result<(), Error> {
         .map_err(cosmic_cli::Error::Threads)?;
     runtime.block_on(async { start::start(config, data_dir).await?.run().await })?;
     Ok(())
-}
-
-fn quota(command: QuotaCommand, client: &Client, output: Output) -> Result<(), Error> {
-    let answer = match command {
-        QuotaCommand::Show { space } => client.get(&format!("quota/{space}"))?,
-        QuotaCommand::Set { entry_bytes: None, shard_bytes: None, .. } => {
-            return Err(Error::usage("say what to set: --entry-bytes, --shard-bytes, or both"));
-        }
-        QuotaCommand::Set { space, entry_bytes, shard_bytes } => {
-            let change =
-                crate::admin::QuotaChange { entry_bytes_max: entry_bytes, shard_bytes_max: shard_bytes };
-            client.put(&format!("quota/{space}"), &change)?
-        }
-    };
-    Ok(output.fields(&answer)?)
 }
 
 fn scrub(command: &ScrubCommand, client: &Client, output: Output) -> Result<(), Error> {

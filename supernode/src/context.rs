@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use cosmic_common::id::{Hash, Incarnation, LogId, PeerId, SpaceId};
+use cosmic_common::id::{Hash, Incarnation, LogId, OperatorId, PeerId, SpaceId};
 use cosmic_custody::{Held, Promise, Quota, Receipt};
 use cosmic_erasure::Codec;
 use cosmic_identity::key::SecretKey;
@@ -13,7 +13,13 @@ use cosmic_store::Store;
 use tokio::sync::watch;
 
 use crate::{
-    deletion, duty::RingView, metrics::Metrics, residences::Residences, scrub::Suspects, session::Sessions,
+    accounts::{self, Accounts},
+    deletion,
+    duty::RingView,
+    metrics::Metrics,
+    residences::Residences,
+    scrub::Suspects,
+    session::Sessions,
 };
 
 /// The hands and facts of one supernode. Shared as `Arc<Context>`.
@@ -36,6 +42,8 @@ pub struct Context {
     pub ring: watch::Receiver<Arc<RingView>>,
     /// Where the data of spaces may lie.
     pub residences: Residences,
+    /// What is kept of each space, and on whose account.
+    pub accounts: Accounts,
     /// What is counted.
     pub metrics: Metrics,
     /// Where a part says that it cannot keep its promises.
@@ -89,6 +97,18 @@ impl Context {
     pub fn codecs(&self) -> Vec<Codec> {
         let classes = Class::all(&self.ring_view().members.config().classes);
         classes.into_iter().filter_map(|class| Codec::new(class.k, class.n).ok()).collect()
+    }
+
+    /// The operator that sponsors a space whose first bytes `peer` brings, who may have `named` one.
+    #[must_use]
+    pub fn bringer(&self, peer: &PeerId, named: Option<OperatorId>) -> Option<OperatorId> {
+        accounts::bringer(&self.ring_view().members, peer, named)
+    }
+
+    /// On whose account this supernode has others keep `space`.
+    #[must_use]
+    pub fn sponsor(&self, space: &SpaceId) -> Option<OperatorId> {
+        self.accounts.sponsor(space).or_else(|| self.bringer(&self.peer, None))
     }
 
     /// A signed receipt for something that is durable now.

@@ -1,5 +1,6 @@
 //! The supernode: takes entries and objects from devices, keeps and passes on what it cannot read.
 
+pub mod accounts;
 pub mod admin;
 pub mod audit;
 pub mod care;

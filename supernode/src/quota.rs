@@ -1,19 +1,23 @@
 //! Quota: room for what is about to be written, reserved before it is, so that no two writers get the same room.
 //!
-//! What a space has used stands in counters that each batch adds to together with its data ([`tables::account`]).
+//! What a space has used stands in counters that each batch adds to together with its data ([`Accounts`]).
 //! What is being written and not counted yet is reserved here, in memory.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use cosmic_common::id::SpaceId;
-use cosmic_custody::quota::{Charge, Quota, Usage};
+use cosmic_common::id::{OperatorId, SpaceId};
+use cosmic_custody::quota::{Allowance, Charge, Quota, Usage};
 use cosmic_store::{Batch, Span, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::tables::{self, Account};
+use crate::{
+    accounts::Accounts,
+    tables::{self, Account},
+};
 
 /// What a space may keep here unless a quota was set for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +45,7 @@ impl From<&Config> for Quota {
 /// Why something was not reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It would be more than the space may keep here.
+    /// It would be more than the space, or its sponsor, may keep here.
     #[error(transparent)]
     Over(#[from] cosmic_custody::Error),
     /// The counters cannot be read or written.
@@ -56,8 +60,9 @@ pub struct Quotas(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    accounts: Accounts,
     default: Quota,
-    reserved: Mutex<HashMap<SpaceId, Usage>>,
+    reserved: Mutex<Reserved>,
 }
 
 /// Room for one shard, until it is dropped: after the batch was committed, or given up.
@@ -66,7 +71,16 @@ struct Inner {
 pub struct Reservation {
     inner: Arc<Inner>,
     space: SpaceId,
+    sponsor: Option<OperatorId>,
     bytes: u64,
+}
+
+/// What is reserved and not counted yet.
+#[derive(Debug, Default)]
+struct Reserved {
+    spaces: HashMap<SpaceId, Usage>,
+    /// Of those who may not have kept whatever there is room for.
+    sponsors: HashMap<OperatorId, Usage>,
 }
 
 /// What all spaces together keep here.
@@ -105,24 +119,37 @@ impl Totals {
 impl Quotas {
     /// Quotas over the counters in `store`; spaces for which none was set have `default`.
     #[must_use]
-    pub fn new(store: Store, default: Quota) -> Self {
-        Self(Arc::new(Inner { store, default, reserved: Mutex::default() }))
+    pub fn new(store: Store, accounts: Accounts, default: Quota) -> Self {
+        Self(Arc::new(Inner { store, accounts, default, reserved: Mutex::default() }))
     }
 
-    /// Room for a shard of `bytes` bytes of `space`.
+    /// Room for a shard of `bytes` bytes of `space`, which `bringer` has brought.
     ///
     /// # Errors
-    /// [`Error::Over`], whose sentence is meant for the device, if the space may not keep so much.
-    pub fn reserve(&self, space: SpaceId, bytes: u64) -> Result<Reservation, Error> {
+    /// [`Error::Over`], whose sentence is meant for the device, if the space or its sponsor may not keep so much.
+    pub fn reserve(
+        &self,
+        space: SpaceId,
+        bringer: Option<OperatorId>,
+        bytes: u64,
+    ) -> Result<Reservation, Error> {
         let charge = Charge::Shard { bytes };
         let quota = self.quota(&space)?;
         let mut reserved = self.0.reserved();
         // Read under the lock: what another writer counts meanwhile is then in its reservation, or in both.
         let usage = self.usage(&space)?;
-        let pending = reserved.get(&space).copied().unwrap_or_default();
+        let allowance = self.0.accounts.allowance(&space, bringer)?;
+        let pending = reserved.spaces.get(&space).copied().unwrap_or_default();
         sum(usage, pending).charged(charge, &quota)?;
-        reserved.insert(space, sum(pending, Usage { shards: 1, shard_bytes: bytes, ..Usage::default() }));
-        Ok(Reservation { inner: Arc::clone(&self.0), space, bytes })
+        let sponsor = allowance.map(|allowance| allowance.operator);
+        if let Some(allowance) = allowance {
+            let pending = reserved.sponsors.entry(allowance.operator).or_default();
+            let usage = sum(allowance.usage, *pending);
+            Allowance { usage, ..allowance }.charged(charge)?;
+            *pending = sum(*pending, one_shard(bytes));
+        }
+        reserved.spaces.insert(space, sum(pending, one_shard(bytes)));
+        Ok(Reservation { inner: Arc::clone(&self.0), space, sponsor, bytes })
     }
 
     /// What `space` keeps here.
@@ -213,26 +240,38 @@ pub fn sum_of<'a>(spaces: impl IntoIterator<Item = &'a Totals>) -> Totals {
 impl Reservation {
     /// Counts the shard in the batch that writes it.
     pub fn count(&self, batch: &mut Batch) {
-        tables::account(batch, &self.space, Account::Shards, 1);
         let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
-        tables::account(batch, &self.space, Account::ShardBytes, bytes);
+        self.inner.accounts.add(batch, &self.space, Account::Shards, 1);
+        self.inner.accounts.add(batch, &self.space, Account::ShardBytes, bytes);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut reserved = self.inner.reserved();
-        if let Some(pending) = reserved.get_mut(&self.space) {
-            *pending = pending.released(Charge::Shard { bytes: self.bytes });
-            if *pending == Usage::default() {
-                reserved.remove(&self.space);
-            }
+        release(&mut reserved.spaces, self.space, self.bytes);
+        if let Some(operator) = self.sponsor {
+            release(&mut reserved.sponsors, operator, self.bytes);
         }
     }
 }
 
+fn release<K: Hash + Eq>(reserved: &mut HashMap<K, Usage>, of: K, bytes: u64) {
+    if let Entry::Occupied(mut pending) = reserved.entry(of) {
+        let left = pending.get().released(Charge::Shard { bytes });
+        pending.insert(left);
+        if left == Usage::default() {
+            pending.remove();
+        }
+    }
+}
+
+fn one_shard(bytes: u64) -> Usage {
+    Usage { shards: 1, shard_bytes: bytes, ..Usage::default() }
+}
+
 impl Inner {
-    fn reserved(&self) -> MutexGuard<'_, HashMap<SpaceId, Usage>> {
+    fn reserved(&self) -> MutexGuard<'_, Reserved> {
         self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

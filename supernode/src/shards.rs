@@ -295,6 +295,15 @@ impl Shards {
         holders.plan(&table, object, codec, &distrusted)
     }
 
+    /// Whether this supernode could keep `bytes` bytes more of `space` for a device of its own; the sentence says why not.
+    ///
+    /// # Errors
+    /// As [`Quotas::reserve`].
+    pub fn has_room(&self, space: SpaceId, bytes: usize) -> Result<(), Error> {
+        let keeper = &self.0.keeper;
+        keeper.has_room(space, keeper.context.sponsor(&space), bytes)
+    }
+
     /// Lets a holder keep a shard; its signed receipt.
     ///
     /// # Errors
@@ -303,14 +312,16 @@ impl Shards {
         let Giving { holder, owner, space, manifest, manifest_bytes, index, bytes } = giving;
         if holder == self.0.me {
             // These bytes were hashed a moment ago, when they were coded.
-            let offer = Offer { space, owner, manifest, manifest_bytes, index, bytes, proven: true };
+            let bringer = self.0.keeper.context.sponsor(&space);
+            let offer = Offer { space, bringer, owner, manifest, manifest_bytes, index, bytes, proven: true };
             return self.0.keeper.keep(offer).await;
         }
         let length = BulkLength::new(bytes.len())
             .map_err(|_error| Error::Protocol { holder, what: "an empty shard was to be sent" })?;
         let genesis = self.0.residences.genesis(&space).map(Vec::from);
         let manifest = manifest_bytes.to_vec();
-        let request = ShardRequest::Put { space, manifest, index, owner, length, genesis };
+        let sponsor = self.0.keeper.context.sponsor(&space);
+        let request = ShardRequest::Put { space, manifest, index, owner, length, genesis, sponsor };
         match self.0.pool.ask(holder, &request, Some(bytes)).await? {
             (ShardAnswer::Kept { receipt }, _) => Ok(receipt),
             (answer, _) => Err(unexpected(holder, answer)),

@@ -25,6 +25,7 @@ use cosmic_store::{Setup, Store};
 use tokio::sync::watch;
 
 use crate::{
+    accounts::Accounts,
     admin::{self, Door},
     audit::{self, Audits},
     care::{self, CARE, Care},
@@ -148,7 +149,7 @@ impl Services {
         registry: &Registry,
     ) -> Result<Self, Error> {
         let tasks = &context.tasks;
-        let quotas = Quotas::new(context.store.clone(), context.limits.quota);
+        let quotas = Quotas::new(context.store.clone(), context.accounts.clone(), context.limits.quota);
         let shards =
             Shards::new(context, holders, quotas.clone(), cold.clone(), shards::Metrics::register(registry));
         shards::serve(&shards, context)?;
@@ -242,6 +243,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         incarnation,
         ring: ring.clone(),
         residences: Residences::open(&store)?,
+        accounts: Accounts::open(&store)?,
         metrics: Metrics::register(&registry),
         health: health.clone(),
         limits: config.limits(),

@@ -3,7 +3,7 @@
 //! Entries and what is known of logs (`entries`, `logs`, `order`, `forks`, `spaces`), what is packed of them (`tails`,
 //! `packs`, `freeing`), what is owed to replicas (`forwards`), objects (`shards`, `kept`, `manifests`,
 //! `placements`, `staging`), what is kept for others (`handed`), what is to move elsewhere (`strays`, `leaving`), what is to
-//! go from the cold store (`discards`), accounts (`usage`, `quotas`), and what is removed: at the replicas of a space who
+//! go from the cold store (`discards`), accounts (`usage`, `quotas`, `sponsors`, `operator_usage`, `operator_quotas`), and what is removed: at the replicas of a space who
 //! claims what (`claims`, `claimants`, `packed`, `tombstones`, `unsettled`) and what nobody does (`removals`), at holders
 //! `leases` and `dooms`, at both the signed `deletions`; and bodies that snapshots replace (`bodies`, `snapshots`,
 //! `acknowledged`, `replaced`). `residences` says of spaces that name regions that they do.
@@ -11,14 +11,14 @@
 use bytes::Bytes;
 use cosmic_common::{
     heads::Head,
-    id::{ChannelId, EntryId, Hash, LogId, ObjectId, PeerId, SpaceId, WriterId},
+    id::{ChannelId, EntryId, Hash, LogId, ObjectId, OperatorId, PeerId, SpaceId, WriterId},
     record::Record,
     time::Timestamp,
 };
 use cosmic_custody::{Doom, Placement, Quota, Release, Tail, Usage};
 use cosmic_erasure::codings;
 use cosmic_log::open::Open;
-use cosmic_store::{Batch, Error, Schema, Span, Store, Table};
+use cosmic_store::{Error, Schema, Span, Store, Table};
 use minicbor::{Decode, Encode};
 
 /// What is known of one log that is kept here.
@@ -182,6 +182,14 @@ pub const FORWARDS: Table<(SpaceId, u64), Bytes> =
 pub const USAGE: Table<(SpaceId, u8), i64> = Table::<(SpaceId, u8), i64>::counters("usage", 1);
 /// What a space may use, where it is not the default.
 pub const QUOTAS: Table<SpaceId, Quota> = Table::<SpaceId, Quota>::records("quotas", 1);
+/// The operator on whose account a space is kept.
+pub const SPONSORS: Table<SpaceId, OperatorId> = Table::<SpaceId, OperatorId>::fixed("sponsors", 1);
+/// What the spaces of a sponsor have used together, by [`Account`]; batches add to it.
+pub const OPERATOR_USAGE: Table<(OperatorId, u8), i64> =
+    Table::<(OperatorId, u8), i64>::counters("operator_usage", 1);
+/// What they may use together, where that was set.
+pub const OPERATOR_QUOTAS: Table<OperatorId, Quota> =
+    Table::<OperatorId, Quota>::records("operator_quotas", 1);
 /// Bytes of shards and of whole objects.
 pub const SHARDS: Table<(ObjectId, u8), Bytes> = Table::<(ObjectId, u8), Bytes>::bytes("shards", 1).bulk();
 /// What is known of each of them.
@@ -331,6 +339,9 @@ pub fn schema() -> Schema {
         .table(&FORWARDS)
         .table(&USAGE)
         .table(&QUOTAS)
+        .table(&SPONSORS)
+        .table(&OPERATOR_USAGE)
+        .table(&OPERATOR_QUOTAS)
         .table(&SHARDS)
         .table(&KEPT)
         .table(&MANIFESTS)
@@ -370,9 +381,13 @@ pub fn shards_of(object: &ObjectId) -> Span<(ObjectId, u8)> {
 /// # Errors
 /// If it cannot be read.
 pub fn usage(store: &Store, space: &SpaceId) -> Result<Usage, Error> {
-    let of = |account: Account| -> Result<u64, Error> {
-        let counted = store.get(&USAGE, &(*space, account as u8))?.unwrap_or(0);
-        Ok(u64::try_from(counted).unwrap_or(0))
+    usage_of(|account| store.get(&USAGE, &(*space, account as u8)))
+}
+
+/// What these counters say was used.
+pub(crate) fn usage_of(counter: impl Fn(Account) -> Result<Option<i64>, Error>) -> Result<Usage, Error> {
+    let of = |account| -> Result<u64, Error> {
+        Ok(u64::try_from(counter(account)?.unwrap_or_default()).unwrap_or_default())
     };
     Ok(Usage {
         entries: of(Account::Entries)?,
@@ -380,16 +395,6 @@ pub fn usage(store: &Store, space: &SpaceId) -> Result<Usage, Error> {
         shards: of(Account::Shards)?,
         shard_bytes: of(Account::ShardBytes)?,
     })
-}
-
-/// Adds `amount` to one account of a space, in the batch that writes or deletes the data.
-pub fn account(batch: &mut Batch, space: &SpaceId, account: Account, amount: i64) {
-    batch.add(&USAGE, &(*space, account as u8), amount);
-}
-
-/// Takes `amount` off one account of a space, in the batch that deletes the data.
-pub fn discharge(batch: &mut Batch, space: &SpaceId, account: Account, amount: u64) {
-    self::account(batch, space, account, i64::try_from(amount).map_or(i64::MIN, |amount| -amount));
 }
 
 /// How many entries lie in `span`, and their bytes. Blocks.

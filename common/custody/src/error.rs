@@ -1,6 +1,10 @@
 //! What can be wrong with what a peer asks or signs.
 
-use cosmic_common::{id::PeerId, limit::OBJECT_MAX_BYTES, record::RecordError};
+use cosmic_common::{
+    id::{OperatorId, PeerId},
+    limit::OBJECT_MAX_BYTES,
+    record::RecordError,
+};
 use cosmic_identity::signature::SignatureError;
 
 use crate::quota::Ceiling;
@@ -85,6 +89,24 @@ pub enum Error {
          or ask the operator for a larger quota"
     )]
     OverQuota {
+        /// Which limit.
+        ceiling: Ceiling,
+        /// Bytes kept.
+        used: u64,
+        /// Bytes that were to come.
+        bytes: u64,
+        /// Bytes that are allowed.
+        limit: u64,
+    },
+    /// The spaces of a sponsor would keep more than they may together.
+    #[error(
+        "what operator {} has kept here is {used} bytes of {ceiling} and may be {limit}; {bytes} more do not fit. Delete \
+         something, or ask the operator of this supernode for a larger quota",
+        operator.short()
+    )]
+    OperatorOverQuota {
+        /// The sponsor.
+        operator: OperatorId,
         /// Which limit.
         ceiling: Ceiling,
         /// Bytes kept.

@@ -1,10 +1,10 @@
-//! Quota: what one supernode keeps of one space, and how much of it it will.
+//! Quota: what one supernode keeps of one space, or of all that an operator sponsors, and how much of it it will.
 //!
 //! Pure accounting. The house changes [`Usage`] in the batch that writes or deletes the data, never by walking.
 
 use std::fmt;
 
-use cosmic_common::record::Record;
+use cosmic_common::{id::OperatorId, record::Record};
 use minicbor::{Decode, Encode};
 
 use crate::error::Error;
@@ -56,6 +56,17 @@ pub enum Charge {
         /// Its bytes.
         bytes: u64,
     },
+}
+
+/// What one supernode keeps, and will keep at most, of all spaces that an operator sponsors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The operator.
+    pub operator: OperatorId,
+    /// What is kept.
+    pub usage: Usage,
+    /// What may be.
+    pub quota: Quota,
 }
 
 /// Which limit was met.
@@ -110,6 +121,23 @@ impl Usage {
             }
         }
         self
+    }
+}
+
+impl Allowance {
+    /// What is left after writing `charge`.
+    ///
+    /// # Errors
+    /// [`Error::OperatorOverQuota`] if it is more than there was; nothing changes.
+    pub fn charged(self, charge: Charge) -> Result<Self, Error> {
+        let operator = self.operator;
+        let usage = self.usage.charged(charge, &self.quota).map_err(|error| match error {
+            Error::OverQuota { ceiling, used, bytes, limit } => {
+                Error::OperatorOverQuota { operator, ceiling, used, bytes, limit }
+            }
+            other => other,
+        })?;
+        Ok(Self { usage, ..self })
     }
 }
 

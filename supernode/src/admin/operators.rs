@@ -12,7 +12,7 @@ use cosmic_ring::{Admission, Members, Vouches};
 use cosmic_runtime::http::Problem;
 use serde_json::{Value, json};
 
-use super::{Door, Refused};
+use super::{Door, Refused, operator_id};
 
 /// Everybody who counts by the configuration or by vouches, and everybody who has a supernode in the ring.
 pub(super) async fn show(State(door): State<Door>) -> Json<Value> {
@@ -51,10 +51,7 @@ pub(super) async fn record(
     State(door): State<Door>,
     Path(operator): Path<String>,
 ) -> Result<Vec<u8>, Refused> {
-    let operator: OperatorId = operator.parse().map_err(|error| {
-        let problem = Problem::new(StatusCode::BAD_REQUEST, "operator-id", "this is no operator id");
-        Refused(problem.detail(format!("{error}")))
-    })?;
+    let operator = operator_id(&operator)?;
     Ok(door.context.ring_view().members.vouches_of(&operator).map(Signed::to_bytes).unwrap_or_default())
 }
 

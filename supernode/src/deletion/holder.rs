@@ -24,7 +24,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::{Deletion, Error};
 use crate::{
     shards::delete_row,
-    tables::{Account, DELETIONS, DOOMS, KEPT, KeptRow, MANIFESTS, PLACEMENTS, account, shards_of},
+    tables::{Account, DELETIONS, DOOMS, KEPT, KeptRow, MANIFESTS, PLACEMENTS, shards_of},
 };
 
 /// Shards of one object here, and records of it, that are deleted in one batch: all of several codings.
@@ -116,18 +116,18 @@ impl Deletion {
         rows: &[Row],
         recorded: Vec<ObjectId>,
     ) -> Result<Vec<u8>, Error> {
-        let store = &self.0.context.store;
+        let (store, accounts) = (&self.0.context.store, &self.0.context.accounts);
         let mut batch = store.batch();
         let bytes: u64 = rows.iter().map(|(_shard, row)| row.length).sum();
         for (shard, row) in rows {
-            delete_row(&mut batch, *shard, row);
+            delete_row(accounts, &mut batch, *shard, row);
         }
         // One account of an object for each of its codings.
         for ((coding, _index), row) in
             rows.chunk_by(|one, other| one.0.0 == other.0.0).filter_map(<[_]>::first)
         {
             batch.delete(&MANIFESTS, coding);
-            account(&mut batch, &row.space, Account::Objects, -1);
+            accounts.add(&mut batch, &row.space, Account::Objects, -1);
         }
         for coding in recorded {
             batch.delete(&PLACEMENTS, &coding);

@@ -160,7 +160,7 @@ impl Objects {
     pub fn prepare(&self, space: SpaceId, object: ObjectId, length: usize) -> Result<Vec<u8>, Error> {
         let plan = self.plan(&space, &object)?;
         if plan.shards.iter().any(|shard| shard.holder == self.0.me) {
-            self.0.shards.keeper().has_room(space, plan.codec.shard_bytes(length))?;
+            self.0.shards.has_room(space, plan.codec.shard_bytes(length))?;
         }
         Ok(Vec::with_capacity(plan.codec.padded_bytes(length)))
     }

@@ -100,7 +100,7 @@ async fn pull_membership(
         if entries.is_empty() {
             break;
         }
-        let came = take(space, entries, done).await?;
+        let came = take(space, peer, entries, done).await?;
         if !more || !came {
             break;
         }
@@ -131,11 +131,11 @@ async fn pull(
     let mut answers = stream::iter(missing).map(ask).buffered(PIPELINED);
     while let Some(((log, from, to), entries)) = answers.try_next().await? {
         let mut next = from + entries.len() as u64;
-        let mut came = take(space, entries, done).await?;
+        let mut came = take(space, peer, entries, done).await?;
         while came && next <= to {
             let entries = replicas.range(peer, space.id(), (log, next, to), PART_BYTES).await?;
             next += entries.len() as u64;
-            came = !entries.is_empty() && take(space, entries, done).await?;
+            came = !entries.is_empty() && take(space, peer, entries, done).await?;
         }
         done.complete &= next > to;
     }
@@ -143,10 +143,15 @@ async fn pull(
 }
 
 /// Stores what was pulled; whether anything of it is here now.
-async fn take(space: &Space, entries: Vec<Vec<u8>>, done: &mut Reconciled) -> Result<bool, Error> {
+async fn take(
+    space: &Space,
+    peer: PeerId,
+    entries: Vec<Vec<u8>>,
+    done: &mut Reconciled,
+) -> Result<bool, Error> {
     let count = entries.len();
     let frames = entries.into_iter().map(|entry| Frame::from(entry).into()).collect();
-    let appended = space.append(frames, Origin::Pulled).await?;
+    let appended = space.append(frames, Origin::Pulled(peer)).await?;
     let taken = count.saturating_sub(appended.stopped.len());
     done.pulled += taken;
     done.complete &= appended.stopped.iter().all(|(_, refusal)| !refusal.code.is_transient());

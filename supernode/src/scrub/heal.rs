@@ -8,7 +8,7 @@ use cosmic_store::{Span, Store};
 use super::{Fault, Scrub, Thing, check};
 use crate::{
     cold, objects, replica,
-    tables::{Account, ENTRIES, KEPT, PACKS, TAILS, account},
+    tables::{Account, ENTRIES, KEPT, PACKS, TAILS},
 };
 
 /// Bytes asked for at least; the largest entry comes whatever this says.
@@ -100,7 +100,7 @@ impl Scrub {
         let mut batch = store.batch();
         batch.put_slice(&ENTRIES, &(log, seq), entry.as_bytes());
         let less = i64::try_from(entry.body_bytes()).unwrap_or(i64::MAX) - entry::DROPPED_BODY_BYTES;
-        account(&mut batch, &space, Account::EntryBytes, -less);
+        self.0.context.accounts.add(&mut batch, &space, Account::EntryBytes, -less);
         Ok(store.commit(batch).await?)
     }
 }

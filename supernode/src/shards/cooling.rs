@@ -9,9 +9,10 @@ use super::{
     keeper::{Keeper, put_row},
 };
 use crate::{
+    accounts::Accounts,
     cold::{self, Cold},
     scrub::Thing,
-    tables::{Account, DISCARDS, KEPT, KeptRow, MANIFESTS, SHARDS, account},
+    tables::{Account, DISCARDS, KEPT, KeptRow, MANIFESTS, SHARDS},
 };
 
 /// How often a read begins anew because the shard was moved while it was read: once there, once back.
@@ -121,7 +122,7 @@ impl Keeper {
         let mut batch = store.batch();
         batch.delete(&SHARDS, &key);
         put_row(&mut batch, key, Some(*row), KeptRow { cold: Some(number), ..*row });
-        count(&mut batch, row, 1);
+        count(&self.context.accounts, &mut batch, row, 1);
         store.commit(batch).await?;
         Ok(true)
     }
@@ -147,7 +148,7 @@ impl Keeper {
         }
         let mut batch = store.batch();
         batch.put_slice(&SHARDS, &key, bytes);
-        leave_cold(&mut batch, key, &row);
+        leave_cold(&self.context.accounts, &mut batch, key, &row);
         let back = Some(self.context.clock.now());
         put_row(&mut batch, key, Some(row), KeptRow { cold: None, back, ..row });
         store.commit(batch).await?;
@@ -157,16 +158,21 @@ impl Keeper {
 }
 
 /// Counts that the bytes of `row` do not lie in the cold store any more, if they did, and has them deleted there.
-pub(crate) fn leave_cold(batch: &mut Batch, (object, index): cold::Shard, row: &KeptRow) {
+pub(crate) fn leave_cold(
+    accounts: &Accounts,
+    batch: &mut Batch,
+    (object, index): cold::Shard,
+    row: &KeptRow,
+) {
     if let Some(number) = row.cold {
         batch.put(&DISCARDS, &(object, index, number), &());
-        count(batch, row, -1);
+        count(accounts, batch, row, -1);
     }
 }
 
 /// Counts a shard in, or out of, what is cold.
-fn count(batch: &mut Batch, row: &KeptRow, sign: i64) {
-    account(batch, &row.space, Account::ColdShards, sign);
+fn count(accounts: &Accounts, batch: &mut Batch, row: &KeptRow, sign: i64) {
+    accounts.add(batch, &row.space, Account::ColdShards, sign);
     let bytes = i64::try_from(row.length).unwrap_or(i64::MAX);
-    account(batch, &row.space, Account::ColdShardBytes, sign.saturating_mul(bytes));
+    accounts.add(batch, &row.space, Account::ColdShardBytes, sign.saturating_mul(bytes));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cosmic_common::{
-    id::{Hash, ObjectId, PeerId, SpaceId},
+    id::{Hash, ObjectId, OperatorId, PeerId, SpaceId},
     record::Record as _,
     time::Timestamp,
 };
@@ -16,13 +16,13 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use super::{Error, Kept, Metrics, cooling::leave_cold};
 use crate::{
+    accounts::Accounts,
     cold::Cold,
     context::Context,
     holders::Latest,
     quota::Quotas,
     tables::{
-        self, Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, account,
-        discharge, shards_of,
+        self, Account, DOOMS, HANDED, KEPT, KeptRow, LEASES, MANIFESTS, PLACEMENTS, SHARDS, STRAYS, shards_of,
     },
 };
 
@@ -37,6 +37,8 @@ const LANES: usize = 64;
 pub struct Offer<'a> {
     /// The space it is charged to.
     pub space: SpaceId,
+    /// The operator that sponsors the space if nobody does yet.
+    pub bringer: Option<OperatorId>,
     /// The holder it is kept for while that one is away.
     pub owner: Option<PeerId>,
     /// The manifest.
@@ -147,8 +149,8 @@ impl Keeper {
     }
 
     async fn write(&self, offer: &Offer<'_>, known: Known) -> Result<KeptRow, Error> {
-        let Offer { space, owner, manifest, manifest_bytes, index, bytes, .. } = *offer;
-        let store = &self.context.store;
+        let Offer { space, bringer, owner, manifest, manifest_bytes, index, bytes, .. } = *offer;
+        let (store, accounts) = (&self.context.store, &self.context.accounts);
         let object = manifest.coding();
         let revives = self.revives(manifest)?;
         if matches!(known, Known::Nothing | Known::Manifest) {
@@ -163,12 +165,13 @@ impl Keeper {
                 before = Some(row);
                 // What was said of its removal was said of what came before.
                 let since = if revives { now } else { row.since };
-                leave_cold(&mut batch, (object, index), &row);
+                leave_cold(accounts, &mut batch, (object, index), &row);
                 let back = row.cold.map(|_number| now).or(row.back);
                 KeptRow { owner: row.owner.and(owner), since, cold: None, back, ..row }
             }
             Known::Nothing | Known::Manifest => {
-                let room = self.quotas.reserve(space, bytes.len() as u64)?;
+                let room = self.quotas.reserve(space, bringer, bytes.len() as u64)?;
+                accounts.keep(&mut batch, &space, bringer);
                 room.count(&mut batch);
                 reservation = Some(room);
                 let hash = manifest.shard(index).unwrap_or_else(|| Hash::from_bytes([0; 32]));
@@ -177,7 +180,7 @@ impl Keeper {
         };
         if matches!(known, Known::Nothing) {
             batch.put_slice(&MANIFESTS, &object, manifest_bytes);
-            account(&mut batch, &space, Account::Objects, 1);
+            accounts.add(&mut batch, &space, Account::Objects, 1);
             let until = self.context.clock.now().after(self.context.limits.lease);
             batch.put(&LEASES, &(until, manifest.object()), &space);
             self.context.residences.keep(&mut batch, &space);
@@ -229,7 +232,7 @@ impl Keeper {
         );
         if kept.cold.is_some() {
             let back = Some(self.context.clock.now());
-            leave_cold(&mut batch, (object, index), &kept);
+            leave_cold(&self.context.accounts, &mut batch, (object, index), &kept);
             put_row(&mut batch, (object, index), Some(kept), KeptRow { cold: None, back, ..kept });
         }
         store.commit(batch).await?;
@@ -251,15 +254,15 @@ impl Keeper {
 
     /// Frees a shard in whose lane the caller is.
     async fn free_now(&self, object: ObjectId, index: u8, owner: Option<PeerId>) -> Result<bool, Error> {
-        let store = &self.context.store;
+        let (store, accounts) = (&self.context.store, &self.context.accounts);
         let key = (object, index);
         let Some(row) = store.get(&KEPT, &key)?.filter(|row| row.owner == owner) else { return Ok(false) };
         let mut batch = store.batch();
-        delete_row(&mut batch, key, &row);
+        delete_row(accounts, &mut batch, key, &row);
         let others = store.scan(&KEPT, &Span::prefix(&object), 2).collect::<Result<Vec<_>, _>>()?;
         if others.iter().all(|(other, _row)| *other == key) {
             batch.delete(&MANIFESTS, &object);
-            account(&mut batch, &row.space, Account::Objects, -1);
+            accounts.add(&mut batch, &row.space, Account::Objects, -1);
             self.forget_coding(&mut batch, &object)?;
         }
         store.commit(batch).await?;
@@ -427,12 +430,12 @@ impl Keeper {
         dooms.any(|doom| doom.is_ok_and(|(_object, doom)| doom.fate(now, delay) != Fate::Kept))
     }
 
-    /// Whether `bytes` more could be kept of `space` now; the sentence says why not.
+    /// Whether `bytes` more could be kept of `space` now, which `bringer` has brought; the sentence says why not.
     ///
     /// # Errors
     /// As [`Quotas::reserve`].
-    pub fn has_room(&self, space: SpaceId, bytes: usize) -> Result<(), Error> {
-        drop(self.quotas.reserve(space, bytes as u64)?);
+    pub fn has_room(&self, space: SpaceId, bringer: Option<OperatorId>, bytes: usize) -> Result<(), Error> {
+        drop(self.quotas.reserve(space, bringer, bytes as u64)?);
         Ok(())
     }
 
@@ -460,15 +463,15 @@ impl Keeper {
 }
 
 /// Deletes a shard with its row, wherever its bytes lie, and takes it off the accounts.
-pub(crate) fn delete_row(batch: &mut Batch, key: (ObjectId, u8), row: &KeptRow) {
+pub(crate) fn delete_row(accounts: &Accounts, batch: &mut Batch, key: (ObjectId, u8), row: &KeptRow) {
     let (object, index) = key;
     batch.delete(&SHARDS, &key).delete(&KEPT, &key).delete(&STRAYS, &key);
-    leave_cold(batch, key, row);
+    leave_cold(accounts, batch, key, row);
     if let Some(owner) = row.owner {
         batch.delete(&HANDED, &(owner, object, index));
     }
-    discharge(batch, &row.space, Account::Shards, 1);
-    discharge(batch, &row.space, Account::ShardBytes, row.length);
+    accounts.take_off(batch, &row.space, Account::Shards, 1);
+    accounts.take_off(batch, &row.space, Account::ShardBytes, row.length);
 }
 
 /// Writes the row of a shard, and keeps the index of what is kept for others in step with it.

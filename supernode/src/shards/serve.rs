@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cosmic_common::{
-    id::{PeerId, SpaceId},
+    id::{OperatorId, PeerId, SpaceId},
     limit::{BULK_FRAME_BYTES, MESSAGE_MAX_BYTES, OBJECT_MAX_BYTES},
     protocol::SHARD,
     record::Record as _,
@@ -78,8 +78,9 @@ impl Server {
     ) -> Result<(), cosmic_net::Error> {
         let keeper = self.shards.keeper();
         let answered = match request {
-            ShardRequest::Put { space, manifest, index, owner, length, genesis } => {
-                let put = Put { space, manifest, index, owner, length, genesis };
+            ShardRequest::Put { space, manifest, index, owner, length, genesis, sponsor } => {
+                let bringer = keeper.context.bringer(&peer, sponsor);
+                let put = Put { space, bringer, manifest, index, owner, length, genesis };
                 self.put(stream, put).await?
             }
             ShardRequest::Get { object, index } => {
@@ -129,9 +130,10 @@ impl Server {
         };
         let mut bytes = Vec::with_capacity(length);
         stream.recv_bulk(&mut bytes, length).await?;
-        let Put { space, manifest: manifest_bytes, index, owner, .. } = &put;
+        let Put { space, bringer, manifest: manifest_bytes, index, owner, .. } = &put;
         let offer = Offer {
             space: *space,
+            bringer: *bringer,
             owner: *owner,
             manifest: &manifest,
             manifest_bytes,
@@ -162,6 +164,7 @@ impl Server {
 /// A shard that is announced and not received yet.
 struct Put {
     space: SpaceId,
+    bringer: Option<OperatorId>,
     manifest: Vec<u8>,
     index: u8,
     owner: Option<PeerId>,
@@ -188,7 +191,7 @@ impl Put {
             return Err(malformed("the manifest has no such shard"));
         }
         if keeper.manifest(&manifest.coding())?.is_none() {
-            keeper.has_room(self.space, self.length.bytes())?;
+            keeper.has_room(self.space, self.bringer, self.length.bytes())?;
         }
         Ok(manifest)
     }

@@ -7,7 +7,7 @@ use std::{
 
 use cosmic_common::{
     heads::Head,
-    id::{LogId, SpaceId},
+    id::{LogId, OperatorId, SpaceId},
 };
 use cosmic_custody::{
     Held,
@@ -139,7 +139,9 @@ impl Actor {
         let decoded: Vec<_> = brought.iter().map(|brought| Entry::from_bytes(&brought.frame)).collect();
         self.open_logs(&decoded, origin).await?;
         if self.relay.is_none() {
+            let bringer = self.bringer(origin);
             self.state.quota = tables::quota(&self.context.store, &self.id, self.context.limits.quota)?;
+            self.state.allowance = self.context.accounts.allowance(&self.id, bringer)?;
         }
         if self.state.membership.genesis().is_none() {
             let entries: Vec<Entry> = decoded.iter().flatten().cloned().collect();
@@ -248,17 +250,31 @@ impl Actor {
         match origin {
             Origin::Session(_) => false,
             Origin::Supernode(peer) => self.spaces.reader().duty(&self.id).includes(&peer),
-            Origin::Pulled => true,
+            Origin::Pulled(_) => true,
         }
+    }
+
+    /// The operator that sponsors the space if these are its first entries.
+    fn bringer(&self, origin: Origin) -> Option<OperatorId> {
+        let peer = match origin {
+            Origin::Session(_) => self.context.peer,
+            Origin::Supernode(peer) | Origin::Pulled(peer) => peer,
+        };
+        self.context.bringer(&peer, None)
     }
 
     /// Adds an entry that was taken to the batch: to keep it, or to owe it to the replicas.
     fn keep(&mut self, entry: &Entry, frame: &Frame, taken: &Taken, origin: Origin) {
         let (log, seq) = (entry.core().log, entry.core().seq);
         let at_rest = self.relay.is_none() || self.may_lie_here();
+        let bringer = if self.state.known { None } else { self.bringer(origin) };
         match (&mut self.relay, origin) {
             (None, _) => {
-                disk::put_entry(&mut self.gathering.batch, &self.state, entry, taken);
+                let (accounts, batch) = (&self.context.accounts, &mut self.gathering.batch);
+                if !self.state.known && self.gathering.touched.is_empty() {
+                    accounts.keep(batch, &self.id, bringer);
+                }
+                disk::put_entry(accounts, batch, &self.state, entry, taken);
                 self.grow_tail(log, seq, entry.as_bytes().len());
                 if let Taken::New { channel, order: None } = taken {
                     deletion::note_entry(&mut self.gathering.batch, self.id, *channel, entry);
@@ -280,7 +296,7 @@ impl Actor {
                 relay.forward(batch, &self.id, entry, frame);
             }
             // The relayed replica has it, or will: only to be read until then.
-            (Some(relay), Origin::Pulled) => return relay.overlay.insert(log, seq, frame.clone()),
+            (Some(relay), Origin::Pulled(_)) => return relay.overlay.insert(log, seq, frame.clone()),
             (Some(_), Origin::Supernode(_)) => return,
         }
         self.gathering.touched.insert(log);

@@ -9,8 +9,9 @@ use super::{
     state::{State, Taken},
 };
 use crate::{
+    accounts::Accounts,
     context::Context,
-    tables::{self, Account, ENTRIES, LOGS, LogRow, ORDER, SPACES, TAILS, account},
+    tables::{self, Account, ENTRIES, LOGS, LogRow, ORDER, SPACES, TAILS},
 };
 
 /// Membership entries of one space: far more than people can make, and a bound on what is loaded.
@@ -51,19 +52,15 @@ pub(super) fn load(context: &Context, space: SpaceId) -> Result<State, Error> {
 }
 
 /// Adds the rows of an entry that was just taken to a batch. The row of its log comes when the batch is cut.
-pub(super) fn put_entry(batch: &mut Batch, state: &State, entry: &Entry, taken: &Taken) {
+pub(super) fn put_entry(accounts: &Accounts, batch: &mut Batch, state: &State, entry: &Entry, taken: &Taken) {
     let core = entry.core();
     batch.put_slice(&ENTRIES, &(core.log, core.seq), entry.as_bytes());
     if let Taken::New { order: Some(order), .. } = taken {
         batch.put(&ORDER, &(state.space, *order), &(core.log, core.seq));
     }
-    account(batch, &state.space, Account::Entries, 1);
-    account(
-        batch,
-        &state.space,
-        Account::EntryBytes,
-        i64::try_from(entry.as_bytes().len()).unwrap_or(i64::MAX),
-    );
+    let bytes = i64::try_from(entry.as_bytes().len()).unwrap_or(i64::MAX);
+    accounts.add(batch, &state.space, Account::Entries, 1);
+    accounts.add(batch, &state.space, Account::EntryBytes, bytes);
 }
 
 /// Adds the row of a log as it stands now.

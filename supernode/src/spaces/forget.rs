@@ -11,8 +11,7 @@ use crate::{
     duty,
     tables::{
         ACKNOWLEDGED, Account, BODIES, CLAIMANTS, CLAIMS, ENTRIES, FORKS, FREEING, LEAVING, LOGS, ORDER,
-        PACKED, PACKS, REMOVALS, REPLACED, SNAPSHOTS, SPACES, TAILS, TOMBSTONES, UNSETTLED, USAGE, account,
-        discharge,
+        PACKED, PACKS, REMOVALS, REPLACED, SNAPSHOTS, SPACES, TAILS, TOMBSTONES, UNSETTLED, USAGE,
     },
 };
 
@@ -49,8 +48,8 @@ impl Actor {
             batch.delete_span(&REPLACED, &Span::prefix(&(space, *log)));
             batch.delete(&TAILS, &(space, *log)).delete(&LOGS, &(space, *channel, *log));
         }
-        discharge(batch, &space, Account::Entries, part.entries);
-        discharge(batch, &space, Account::EntryBytes, part.bytes);
+        self.context.accounts.take_off(batch, &space, Account::Entries, part.entries);
+        self.context.accounts.take_off(batch, &space, Account::EntryBytes, part.bytes);
         if part.is_last {
             batch.delete_span(&ORDER, &Span::prefix(&space));
             batch.delete_span(&CLAIMS, &Span::prefix(&space));
@@ -64,7 +63,12 @@ impl Actor {
             batch.delete(&SPACES, &space).delete(&LEAVING, &space);
             for of in [Account::DroppedBodies, Account::DroppedBytes] {
                 let counted = self.context.store.get(&USAGE, &(space, of as u8)).ok().flatten();
-                account(self.gathering.batch_mut(), &space, of, -counted.unwrap_or_default());
+                self.context.accounts.add(
+                    self.gathering.batch_mut(),
+                    &space,
+                    of,
+                    -counted.unwrap_or_default(),
+                );
             }
         }
         self.gathering.waiters.push(Waiter::Settle(reply));

@@ -33,8 +33,8 @@ pub enum Origin {
     Session(u64),
     /// Another supernode, which tells the other replicas itself.
     Supernode(PeerId),
-    /// This supernode, from a replica that had more.
-    Pulled,
+    /// This supernode, from this replica, which had more.
+    Pulled(PeerId),
 }
 
 /// An entry that somebody brought, and the place it was said to have.

@@ -11,7 +11,7 @@ use super::{
     error::Error,
     handle::{Reply, Run, Thin},
 };
-use crate::tables::{ACKNOWLEDGED, Account, ENTRIES, FREEING, PACKS, REPLACED, TAILS, account, discharge};
+use crate::tables::{ACKNOWLEDGED, Account, ENTRIES, FREEING, PACKS, REPLACED, TAILS};
 use crate::{deletion, packs::first_freed};
 
 impl Actor {
@@ -59,8 +59,8 @@ impl Actor {
         let (space, batch) = (self.id, self.gathering.batch_mut());
         batch.delete_span(&ENTRIES, &Span::range((log, first_freed(from))..=(log, to)));
         batch.delete(&FREEING, &(space, log, to));
-        discharge(batch, &space, Account::Entries, run.entries);
-        discharge(batch, &space, Account::EntryBytes, run.bytes);
+        self.context.accounts.take_off(batch, &space, Account::Entries, run.entries);
+        self.context.accounts.take_off(batch, &space, Account::EntryBytes, run.bytes);
         let usage = &mut self.state.usage;
         usage.entries = usage.entries.saturating_sub(run.entries);
         usage.entry_bytes = usage.entry_bytes.saturating_sub(run.bytes);
@@ -95,8 +95,8 @@ impl Actor {
             (Account::DroppedBodies, 0, thin.bodies),
             (Account::DroppedBytes, 0, thin.body_bytes),
         ] {
-            discharge(batch, &space, of, before);
-            account(batch, &space, of, i64::try_from(after).unwrap_or(i64::MAX));
+            self.context.accounts.take_off(batch, &space, of, before);
+            self.context.accounts.add(batch, &space, of, i64::try_from(after).unwrap_or(i64::MAX));
         }
         let usage = &mut self.state.usage;
         usage.entries = usage.entries.saturating_sub(thin.entries).saturating_add(entries);

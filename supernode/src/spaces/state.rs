@@ -6,7 +6,9 @@ use cosmic_common::{
     heads::Heads,
     id::{ChannelId, LogId, SpaceId},
 };
-use cosmic_custody::{Charge, Error as CustodyError, Quota, Tail, Usage, message::replica::SpaceHeads};
+use cosmic_custody::{
+    Charge, Error as CustodyError, Quota, Tail, Usage, message::replica::SpaceHeads, quota::Allowance,
+};
 use cosmic_log::{chain::LogState, entry::Entry};
 use cosmic_space::{
     admission::{Verdict, admit},
@@ -26,6 +28,8 @@ pub(super) struct State {
     pub(super) next_order: u64,
     pub(super) usage: Usage,
     pub(super) quota: Quota,
+    /// What its sponsor may keep besides, if not whatever there is room for.
+    pub(super) allowance: Option<Allowance>,
     /// Whether anything of the space was stored before.
     pub(super) known: bool,
 }
@@ -49,12 +53,13 @@ impl State {
     pub(super) fn new(space: SpaceId, usage: Usage, quota: Quota) -> Self {
         let membership = Membership::new(space);
         let (logs, tails) = (BTreeMap::new(), BTreeMap::new());
-        Self { space, membership, logs, tails, next_order: 0, usage, quota, known: false }
+        Self { space, membership, logs, tails, next_order: 0, usage, quota, allowance: None, known: false }
     }
 
     /// Takes in whatever may stand: whoever relays leaves room to those who keep.
     pub(super) const fn unlimited(&mut self) {
         self.quota = Quota { entry_bytes: u64::MAX, shard_bytes: u64::MAX };
+        self.allowance = None;
     }
 
     /// Judges an entry and, if it may stand, moves on.
@@ -70,8 +75,12 @@ impl State {
             return Taken::Refused(Refusal::OtherSpace);
         }
         let bytes = u64::try_from(entry.as_bytes().len()).unwrap_or(u64::MAX);
-        let usage = match self.usage.charged(Charge::Entries { count: 1, bytes }, &self.quota) {
-            Ok(usage) => usage,
+        let charge = Charge::Entries { count: 1, bytes };
+        let charged = self.usage.charged(charge, &self.quota).and_then(|usage| {
+            Ok((usage, self.allowance.map(|allowance| allowance.charged(charge)).transpose()?))
+        });
+        let (usage, allowance) = match charged {
+            Ok(charged) => charged,
             Err(error) => return Taken::Full(error),
         };
         let channel = state.open().channel;
@@ -85,7 +94,7 @@ impl State {
             order = Some(self.next_order);
             self.next_order += 1;
         }
-        self.usage = usage;
+        (self.usage, self.allowance) = (usage, allowance);
         self.logs.insert(log, state);
         Taken::New { channel, order }
     }

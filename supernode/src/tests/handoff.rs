@@ -150,6 +150,7 @@ async fn an_own_shard_stays_that_whoever_it_is_offered_for() {
         batch.put_slice(&SHARDS, &(object, index), lies);
         gateway.context.store.commit(batch).await.unwrap();
         let offer = crate::shards::Offer {
+            bringer: None,
             space: SPACE,
             owner: Some(stand_in.peer()),
             manifest: &manifest,

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::{
+    accounts::Accounts,
     care::CARE,
     cold::{self, Cold, Place},
     config::Config,
@@ -138,6 +139,7 @@ impl World {
             let store = Store::open(directory.path(), setup).unwrap();
             let context = Arc::new(Context {
                 residences: Residences::open(&store).unwrap(),
+                accounts: Accounts::open(&store).unwrap(),
                 store,
                 net,
                 tasks: Tasks::new(clock.clone()),
@@ -220,24 +222,33 @@ fn view(
     let config = Signed::sign(config, &network_key);
     let mut members = Members::new(config.clone(), network).unwrap();
     for (number, region, state) in numbers {
-        let key = key(number);
-        let member = Member {
-            network,
-            operator: operator.operator_id(),
-            peer: key.peer_id(),
-            consent: Consent::give(&key, network, operator.operator_id(), 1),
-            sequence: 1,
-            state,
-            weight: 1,
-            zone: format!("zone-{}", number - 1).parse().unwrap(),
-            region: region.parse().unwrap(),
-            addresses: Vec::new(),
-            incarnation: None,
-        };
-        members.insert(Signed::sign(member, &operator)).unwrap();
+        members.insert(member(network, &operator, (number, region, state))).unwrap();
     }
     let atlas = Arc::new(Atlas::build(&members));
     RingView { config, members, atlas, endpoints }
+}
+
+/// What `operator` says about the supernode of this number.
+pub(super) fn member(
+    network: NetworkId,
+    operator: &SecretKey,
+    (number, region, state): (u8, &str, State),
+) -> Signed<Member> {
+    let (key, operator_id) = (key(number), operator.operator_id());
+    let member = Member {
+        network,
+        operator: operator_id,
+        peer: key.peer_id(),
+        consent: Consent::give(&key, network, operator_id, 1),
+        sequence: 1,
+        state,
+        weight: 1,
+        zone: format!("zone-{}", number - 1).parse().unwrap(),
+        region: region.parse().unwrap(),
+        addresses: Vec::new(),
+        incarnation: None,
+    };
+    Signed::sign(member, operator)
 }
 
 /// Waits for something that other tasks bring about.

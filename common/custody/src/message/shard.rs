@@ -4,7 +4,7 @@
 //! refuses reads and drops them, so that the stream stays in step.
 
 use cosmic_common::{
-    id::{ObjectId, PeerId, SpaceId},
+    id::{ObjectId, OperatorId, PeerId, SpaceId},
     limit::{MESSAGE_MAX_BYTES, SHARDS_MAX},
     record::{Record, Shape},
 };
@@ -40,6 +40,9 @@ pub enum ShardRequest {
         /// The genesis of the space, exact bytes, if it names the regions its data may lie in: the hash of them is the space.
         #[cbor(n(5), with = "minicbor::bytes")]
         genesis: Option<Vec<u8>>,
+        /// The operator on whose account the space is kept, if the sender knows; else it is the sender's own.
+        #[n(6)]
+        sponsor: Option<OperatorId>,
     },
     /// The bytes of this shard.
     #[n(1)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cosmic_common::{
     heads::Head,
-    id::{ChannelId, EntryId, Hash, Incarnation, LogId, ObjectId, PeerId, SpaceId},
+    id::{ChannelId, EntryId, Hash, Incarnation, LogId, ObjectId, OperatorId, PeerId, SpaceId},
     record::Record as _,
     time::Timestamp,
 };
@@ -224,23 +224,25 @@ pub(super) fn meeting_answers() -> Vec<MeetingAnswer> {
 
 pub(super) fn shard_requests() -> Vec<ShardRequest> {
     let length = BulkLength::new(1_398_102).unwrap();
-    let put = |owner, genesis| ShardRequest::Put {
+    let put = |owner, genesis, sponsor| ShardRequest::Put {
         space: SPACE,
         manifest: vec![1, 2],
         index: 3,
         owner,
         length,
         genesis,
+        sponsor,
     };
     let mut requests = vec![
-        put(None, None),
-        put(Some(peer(2)), None),
+        put(None, None, None),
+        put(Some(peer(2)), None, None),
         ShardRequest::Get { object: OBJECT, index: 3 },
         ShardRequest::Which { object: OBJECT },
         ShardRequest::GetPlacement { object: OBJECT },
     ];
     requests.extend(placements().into_iter().map(ShardRequest::PutPlacement));
-    requests.push(put(None, Some(vec![4, 5])));
+    requests.push(put(None, Some(vec![4, 5]), None));
+    requests.push(put(None, None, Some(OperatorId::from_bytes([6; 32]))));
     requests
 }
 
