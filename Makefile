@@ -2,7 +2,7 @@
 SHELL := bash
 CARGO := . tools/cargo-env && cargo
 RULES := -p cosmic-common -p cosmic-identity -p cosmic-log -p cosmic-space -p cosmic-seal -p cosmic-sync \
-         -p cosmic-erasure -p cosmic-ring -p cosmic-custody -p cosmic-summary
+         -p cosmic-erasure -p cosmic-ring -p cosmic-custody -p cosmic-summary -p cosmic-turn
 NAME ?= erasure
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -35,6 +35,7 @@ rules: prepare ## the tests of the pure crates, in seconds
 lint: prepare ## format, lints, crate arrows, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --lib --no-default-features -- -D warnings
 	export RUSTDOCFLAGS=-Dwarnings; $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: dependency rules not checked"; fi
 	@if command -v typos >/dev/null; then typos; fi

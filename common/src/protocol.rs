@@ -52,6 +52,8 @@ pub const SPACE: Protocol = Protocol::new("/cosmic/space/1");
 pub const GATEWAY: Protocol = Protocol::new("/cosmic/gateway/1");
 /// Device to gateway, and gateway to replica: where the devices of a space are.
 pub const MEETING: Protocol = Protocol::new("/cosmic/meeting/1");
+/// Device to gateway: credentials of the relay for browsers.
+pub const TURN: Protocol = Protocol::new("/cosmic/turn/1");
 /// Supernode to supernode: entries of the spaces both keep.
 pub const REPLICA: Protocol = Protocol::new("/cosmic/replica/1");
 /// Device to gateway: sealed chunks in and out.

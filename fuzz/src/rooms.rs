@@ -9,3 +9,4 @@ pub mod seal;
 pub mod space;
 pub mod summary;
 pub mod sync;
+pub mod turn;

@@ -23,6 +23,7 @@ mod openapi;
 mod problems;
 mod routes;
 mod spaces;
+mod turn;
 mod whole;
 
 pub use openapi::document as openapi;

@@ -14,6 +14,7 @@ pub mod sessions;
 pub mod sharing;
 #[cfg(test)]
 mod tests;
+pub mod turn;
 pub mod upload;
 
 use std::time::Duration;

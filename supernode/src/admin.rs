@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     care::Care, cold::Cold, context::Context, home::Home, packs::Packs, quota::Quotas, retire::Leaving,
-    scrub::Scrub, summary::Summaries,
+    scrub::Scrub, summary::Summaries, turn::Turn,
 };
 
 mod accounts;
@@ -65,6 +65,8 @@ pub struct Door {
     pub cold: Cold,
     /// What the network says of itself.
     pub summaries: Summaries,
+    /// The relay for browsers, if there is one.
+    pub turn: Option<Turn>,
 }
 
 impl std::fmt::Debug for Door {

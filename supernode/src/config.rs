@@ -15,7 +15,7 @@ use cosmic_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{care, cold, context::Limits, deletion, moves, objects, packs, quota, scrub, summary};
+use crate::{care, cold, context::Limits, deletion, moves, objects, packs, quota, scrub, summary, turn};
 
 /// The name of the settings file in the data directory.
 const FILE: &str = "supernode.toml";
@@ -68,6 +68,8 @@ pub struct Config {
     pub cold: cold::Config,
     /// What the network says of itself.
     pub summary: summary::Config,
+    /// STUN and TURN for browsers.
+    pub turn: turn::Config,
     /// Sessions of devices.
     pub sessions: Sessions,
     /// The disk.
@@ -115,6 +117,7 @@ impl Default for Config {
             scrub: scrub::Config::default(),
             cold: cold::Config::default(),
             summary: summary::Config::default(),
+            turn: turn::Config::default(),
             sessions: Sessions::default(),
             store: cosmic_store::Config::default(),
         }
@@ -135,6 +138,7 @@ impl Settings for Config {
         mistakes.within("scrub", |mistakes| self.scrub.check(mistakes));
         mistakes.within("cold", |mistakes| self.cold.check(mistakes));
         mistakes.within("summary", |mistakes| self.summary.check(mistakes));
+        mistakes.within("turn", |mistakes| self.turn.check(mistakes));
         mistakes.within("store", |mistakes| self.store.check(mistakes));
         if self.sessions.sessions_max == 0 || self.sessions.spaces_max == 0 {
             mistakes.refuse(

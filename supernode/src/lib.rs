@@ -35,6 +35,7 @@ pub mod start;
 mod streams;
 pub mod summary;
 pub mod tables;
+pub mod turn;
 
 /// The version of this build, with the commit it was made from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("COSMIC_COMMIT"), ")");

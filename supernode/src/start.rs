@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use cosmic_common::{
     address::{Address, ParseAddressError},
     id::PeerId,
-    protocol::{GATEWAY, MEETING, OBJECT, Protocol, REPLICA, SHARD, SPACE},
+    protocol::{GATEWAY, MEETING, OBJECT, Protocol, REPLICA, SHARD, SPACE, TURN},
 };
 use cosmic_custody::Standing;
 use cosmic_identity::signed::Signed;
@@ -51,12 +51,13 @@ use crate::{
     spaces::Spaces,
     summary::{self, SUMMARY, Summaries},
     tables,
+    turn::{self, Turn},
 };
 
 /// How long everything may take to end before it is dropped.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// What others may open streams of.
-const PROTOCOLS: [Protocol; 8] = [SPACE, GATEWAY, REPLICA, OBJECT, SHARD, CARE, SUMMARY, MEETING];
+const PROTOCOLS: [Protocol; 9] = [SPACE, GATEWAY, REPLICA, OBJECT, SHARD, CARE, SUMMARY, MEETING, TURN];
 
 /// Why a supernode cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,9 @@ pub enum Error {
     /// The cold tier.
     #[error(transparent)]
     Cold(#[from] cold::Error),
+    /// The relay for browsers.
+    #[error(transparent)]
+    Turn(#[from] turn::Error),
     /// A thread of the store could not be waited for.
     #[error("the store could not be opened")]
     Thread(#[source] io::Error),
@@ -188,9 +192,10 @@ impl Services {
         membership: membership::Handle,
         home: Arc<Home>,
         scrub: Scrub,
+        turn: Option<Turn>,
     ) -> Door {
         let Self { quotas, care, packs, leaving, cold, summaries, .. } = self;
-        Door { context, quotas, care, packs, leaving, membership, home, scrub, cold, summaries }
+        Door { context, quotas, care, packs, leaving, membership, home, scrub, cold, summaries, turn }
     }
 }
 
@@ -252,7 +257,9 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
     });
     let services = Services::start(&context, holders, &config, &registry)?;
     let scrub = start_scrub(&context, &services, &config, &registry)?;
-    let door = services.door(context, membership, Arc::clone(&home), scrub);
+    let turn = turn::start(&context, &config.turn, &registry).await?;
+    let turn_address = turn.as_ref().map(|turn| turn.address);
+    let door = services.door(context, membership, Arc::clone(&home), scrub, turn);
     let admin = Admin::new(&config.admin, health.clone(), registry);
     http.serve(&tasks, "admin", admin::router(door, admin, &token, config.admin.host_names.clone()));
     health.set_ready(true);
@@ -260,6 +267,7 @@ pub async fn start(config: Config, data_dir: &Path) -> Result<Running, Error> {
         run.ready = true;
         run.addresses = net.listening();
         run.bulk = net.bulk_address();
+        run.turn = turn_address;
     })?;
     tracing::info!(peer = %net.local_peer(), admin = %run_file.run().http, "ready");
     Ok(Running { tasks, health, run_file, store, home })

@@ -7,6 +7,7 @@ mod cluster {
     mod abuse;
     mod audits;
     mod backup;
+    mod browsers;
     mod clock;
     mod cold;
     mod copies;

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ring", &["common", "identity"]),
     ("custody", &["common", "identity", "erasure", "ring"]),
     ("summary", &["common", "identity", "ring"]),
+    ("turn", &["common"]),
     ("runtime", &["common"]),
     ("cli", &["runtime"]),
     ("net", &["common", "identity", "runtime"]),
@@ -55,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cli",
             "net",
             "store",
+            "turn",
             "membership",
         ],
     ),
@@ -80,7 +82,7 @@ const OWNERS: &[(&str, &str)] = &[
 /// What a rule may never name: it would bring a clock, a disk, a socket or randomness (I2).
 const NOT_IN_RULES: &[&str] = &["tokio", "getrandom", "axum", "libp2p", "rocksdb", "rusqlite", "reqwest"];
 const RULES: &[&str] =
-    &["common", "identity", "log", "space", "seal", "sync", "erasure", "ring", "custody", "summary"];
+    &["common", "identity", "log", "space", "seal", "sync", "erasure", "ring", "custody", "summary", "turn"];
 
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
 fn metadata() -> Metadata {

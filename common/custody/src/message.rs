@@ -1,5 +1,5 @@
 //! Messages of the streams that keep data: `/cosmic/space/1`, `/cosmic/replica/1`, `/cosmic/object/1`, `/cosmic/shard/1`,
-//! `/cosmic/care/1`, `/cosmic/meeting/1`.
+//! `/cosmic/care/1`, `/cosmic/meeting/1`, `/cosmic/turn/1`.
 //!
 //! Signed and sealed things travel as the exact bytes their rooms made; this room does not open them.
 
@@ -12,6 +12,7 @@ pub mod refusal;
 pub mod replica;
 pub mod shard;
 pub mod space;
+pub mod turn;
 
 /// Things (entries, receipts) in one message. The shortest real one has some 150 bytes, so that a
 /// message of 1 MiB never needs more; a hostile one of empty strings is stopped here.

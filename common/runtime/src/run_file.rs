@@ -47,6 +47,9 @@ pub struct Run {
     /// Where its bulk plane listens, over UDP, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<SocketAddr>,
+    /// Where its relay for browsers listens, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<SocketAddr>,
     /// The token of its API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
@@ -66,6 +69,7 @@ impl Run {
             peer: None,
             addresses: Vec::new(),
             bulk: None,
+            turn: None,
             token: None,
         }
     }

@@ -11,6 +11,7 @@ use cosmic_custody::{
         replica::{ReplicaAnswer, ReplicaCall, ReplicaReply, heads_digest},
         shard::{ShardAnswer, ShardRequest},
         space::SpaceFrame,
+        turn::{TurnAnswer, TurnRequest},
     },
 };
 use cosmic_identity::{key::SecretKey, signed::Signed};
@@ -29,6 +30,8 @@ pub const ROOM: Room = Room {
         decoder("object-answer", check::only_record::<ObjectAnswer>),
         decoder("meeting-request", check::only_record::<MeetingRequest>),
         decoder("meeting-answer", check::only_record::<MeetingAnswer>),
+        decoder("turn-request", check::only_record::<TurnRequest>),
+        decoder("turn-answer", check::only_record::<TurnAnswer>),
         decoder("shard-request", check::only_record::<ShardRequest>),
         decoder("shard-answer", check::only_record::<ShardAnswer>),
         decoder("replica-call", check::only_record::<ReplicaCall>),

@@ -2,7 +2,7 @@
 
 use axum::{extract::DefaultBodyLimit, handler::Handler, routing};
 
-use super::{deletion, doctor, documents, durability, events, export, files, openapi, spaces, whole};
+use super::{deletion, doctor, documents, durability, events, export, files, openapi, spaces, turn, whole};
 use crate::node::Node;
 
 type Route = routing::MethodRouter<Node>;
@@ -167,6 +167,13 @@ fn spaces() -> Vec<Operation> {
         get("/spaces/{space}/durability", "How many documents are how safe", durability::of_space)
             .gives(200, Json("SpaceDurability"))
             .refuses(LOOK),
+        get(
+            "/spaces/{space}/turn",
+            "STUN and TURN servers for a browser, as an RTCPeerConnection takes them; a secret",
+            turn::of_space,
+        )
+        .gives(200, Json("Turn"))
+        .refuses(LOOK),
     ]
 }
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use cosmic_cli::{Client, Error, Output, cell};
-use serde_json::json;
+use cosmic_cli::{Client, Error, Output, cell, segment, table};
+use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -17,6 +17,11 @@ pub(crate) enum Command {
     Identity(IdentityCommand),
     /// Peers this node is connected to
     Peers,
+    /// STUN and TURN servers for a browser, with credentials that end within hours: a secret
+    Turn {
+        /// The space whose gateway is asked (its id or a beginning of it)
+        space: String,
+    },
     /// Go online, or stay offline until told otherwise
     Network {
         /// Which of the two
@@ -63,6 +68,13 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Resul
             "/peers",
             &["peer", "role", "zone", "path", "transport", "address"],
         ),
+        Command::Turn { space } => {
+            let answer = client.get(&format!("spaces/{}/turn", segment(&space)))?;
+            out.show(&answer, |answer| match answer.get("note") {
+                Some(note @ Value::String(_)) => format!("no servers: {}", cell(Some(note))),
+                _ => table(&answer["iceServers"], &["urls", "username", "credential"]),
+            })
+        }
         Command::Identity(IdentityCommand::Show) => out.fields(&client.get("identity")?),
         Command::Network { state } => {
             let online = matches!(state, NetworkState::Online);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Door;
-use crate::{quota::Totals, retire};
+use crate::{quota::Totals, retire, turn::Turn};
 
 /// The status of the supernode behind `door`.
 pub(super) async fn status(door: &Door) -> Value {
@@ -38,6 +38,7 @@ pub(super) async fn status(door: &Door) -> Value {
         "region": own.map(|member| member.region.as_str()),
         "addresses": context.net.listening(),
         "bulk": context.net.bulk_address(),
+        "turn": door.turn.as_ref().map(Turn::status),
         "ring": {
             "members": everybody.len(),
             "members_of_region": here.len(),

@@ -224,6 +224,8 @@ async fn every_path_of_the_document_answers_as_described() {
     walk.take(("get", "/spaces"), here(""), plain).await;
     walk.take(("get", "/spaces/{space}"), here(""), plain).await;
     walk.take(("get", "/spaces/{space}/members"), here(""), plain).await;
+    let alone = walk.take(("get", "/spaces/{space}/turn"), here(""), plain).await;
+    assert_eq!(alone["iceServers"], json!([]));
     let invitation = json!({ "role": "viewer", "expires_secs": 60 });
     let ticket =
         walk.take(("post", "/spaces/{space}/invites"), here(""), |request| request.json(&invitation)).await;

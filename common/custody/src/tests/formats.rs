@@ -21,6 +21,7 @@ use crate::{
         replica::{ReplicaAnswer, ReplicaCall, ReplicaReply, SpaceHeads, heads_digest},
         shard::{Indices, ShardAnswer, ShardRequest},
         space::SpaceFrame,
+        turn::{TurnAnswer, TurnRequest},
     },
     pack::tail::Tail,
     placement::Placement,
@@ -67,6 +68,8 @@ fn golden_bytes_of_version_1() {
     golden("object-answer.v1.hex", &samples::object_answers());
     golden("meeting-request.v1.hex", &samples::meeting_requests());
     golden("meeting-answer.v1.hex", &samples::meeting_answers());
+    golden("turn-request.v1.hex", &samples::turn_requests());
+    golden("turn-answer.v1.hex", &samples::turn_answers());
     golden("shard-request.v1.hex", &samples::shard_requests());
     golden("shard-answer.v1.hex", &samples::shard_answers());
 }
@@ -255,6 +258,8 @@ proptest! {
         strike::<ObjectAnswer>(&samples::object_answers(), blow);
         strike::<MeetingRequest>(&samples::meeting_requests(), blow);
         strike::<MeetingAnswer>(&samples::meeting_answers(), blow);
+        strike::<TurnRequest>(&samples::turn_requests(), blow);
+        strike::<TurnAnswer>(&samples::turn_answers(), blow);
         strike::<ShardRequest>(&samples::shard_requests(), blow);
         strike::<ShardAnswer>(&samples::shard_answers(), blow);
         strike::<CareRequest>(&samples::care_requests(), blow);

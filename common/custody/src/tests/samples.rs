@@ -25,6 +25,7 @@ use crate::{
         replica::{LogPlace, ReplicaAnswer, ReplicaCall, ReplicaReply, ReplicaRequest, SpaceHeads, Stopped},
         shard::{ShardAnswer, ShardRequest},
         space::{SessionId, SpaceFrame},
+        turn::{TurnAnswer, TurnRequest},
     },
     pack::{Packed, tail::Tail},
     placement::{Holding, Placement},
@@ -220,6 +221,20 @@ pub(super) fn meeting_requests() -> Vec<MeetingRequest> {
 
 pub(super) fn meeting_answers() -> Vec<MeetingAnswer> {
     vec![MeetingAnswer::Cards(vec![vec![1], vec![2, 3]]), MeetingAnswer::Refused(refusal())]
+}
+
+pub(super) fn turn_requests() -> Vec<TurnRequest> {
+    vec![TurnRequest::Credential { session: SessionId([9; 16]) }]
+}
+
+pub(super) fn turn_answers() -> Vec<TurnAnswer> {
+    let credential = TurnAnswer::Credential {
+        urls: vec!["turn:203.0.113.7:3478?transport=udp".to_owned(), "stun:203.0.113.7:3478".to_owned()],
+        username: "1700000000:mfrggzdfmztwq2lk".to_owned(),
+        password: "c2VjcmV0".to_owned(),
+        expires: Timestamp::from_unix_ms(1_700_000_000_000),
+    };
+    vec![credential, TurnAnswer::Refused(refusal())]
 }
 
 pub(super) fn shard_requests() -> Vec<ShardRequest> {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 /// All schemas by name.
 pub(super) fn all() -> Value {
     let mut all = Map::new();
-    for (name, schema) in spaces().into_iter().chain(documents()).chain(files()).chain(whole()) {
+    for (name, schema) in spaces().into_iter().chain(turn()).chain(documents()).chain(files()).chain(whole())
+    {
         all.insert(name.to_owned(), schema);
     }
     Value::Object(all)
@@ -120,6 +121,29 @@ fn spaces() -> Vec<(&'static str, Value)> {
                     ]),
                 ),
             ]),
+        ),
+    ]
+}
+
+fn turn() -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "Turn",
+            object(&[
+                ("iceServers", list(&of("IceServer"))),
+                (
+                    "expires_ms",
+                    json!({ "type": ["integer", "null"], "description": "when the credentials end" }),
+                ),
+                ("note", json!({ "type": ["string", "null"], "description": "why there are none" })),
+            ]),
+        ),
+        (
+            "IceServer",
+            request(
+                &[("urls", list(&text())), ("username", text()), ("credential", text())],
+                &["username", "credential"],
+            ),
         ),
     ]
 }
