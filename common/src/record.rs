@@ -4,6 +4,8 @@
 //! 4.2.1). Key 0 holds the version. Keys below 64 that the version does not know refuse the record,
 //! keys from 64 on are skipped, so that a later minor version may add what an older reader can ignore.
 
+use std::ops::Range;
+
 use minicbor::{Decode, Decoder, Encode, data::Type, decode::Error as DecodeError};
 
 /// The first map key that an older reader skips instead of refusing.
@@ -141,6 +143,8 @@ struct Layout {
     known_pairs: u64,
     known_end: usize,
     header_end: usize,
+    /// Pairs with keys from 64 on.
+    skippable: Vec<(u64, Range<usize>)>,
     header_is_minimal: bool,
     complete: bool,
 }
@@ -157,8 +161,9 @@ impl Layout {
         let version = decoder.u64()?;
         let first_field = decoder.position();
         let (mut known_pairs, mut known_end) = (1, first_field);
-        let mut previous = 0;
+        let (mut previous, mut skippable) = (0, Vec::new());
         for _ in 1..pairs {
+            let begin = decoder.position();
             let key = decoder.u64()?;
             if key <= previous {
                 return Err(DecodeError::message("keys must ascend"));
@@ -171,20 +176,44 @@ impl Layout {
             if key < FIRST_SKIPPABLE_KEY {
                 known_pairs += 1;
                 known_end = decoder.position();
+            } else {
+                skippable.push((key, begin..decoder.position()));
             }
         }
         let complete = decoder.position() == bytes.len();
         let header_is_minimal =
             (header_end == 1) == (pairs <= u64::from(SHORT_MAP_MAX_PAIRS)) && pairs <= u64::from(u8::MAX);
-        Ok(Self { version, first_field, known_pairs, known_end, header_end, header_is_minimal, complete })
+        Ok(Self {
+            version,
+            first_field,
+            known_pairs,
+            known_end,
+            header_end,
+            skippable,
+            header_is_minimal,
+            complete,
+        })
     }
 
-    /// Whether `bytes`, less the fields an older reader skips, are exactly `canonical`.
+    /// Whether `bytes`, less the fields that this reader skips, are exactly `canonical`.
     fn agrees_with(&self, bytes: &[u8], canonical: &[u8]) -> bool {
-        let count = canonical.first().map(|head| u64::from(head - SHORT_MAP));
-        self.complete
-            && self.header_is_minimal
-            && count == Some(self.known_pairs)
-            && bytes.get(self.header_end..self.known_end) == canonical.get(1..)
+        if !self.complete || !self.header_is_minimal {
+            return false;
+        }
+        if self.skippable.is_empty() {
+            // Almost every record: the header apart, both are the same bytes.
+            let count = canonical.first().map(|head| u64::from(head - SHORT_MAP));
+            return count == Some(self.known_pairs)
+                && bytes.get(self.header_end..self.known_end) == canonical.get(1..);
+        }
+        let Ok(own) = Self::read(canonical) else { return false };
+        let known = bytes.get(self.header_end..self.known_end);
+        let skipped = |key: u64| self.skippable.iter().find(|(other, _)| *other == key);
+        own.known_pairs == self.known_pairs
+            && known == canonical.get(own.header_end..own.known_end)
+            && own.skippable.iter().all(|(key, place)| {
+                skipped(*key)
+                    .is_some_and(|(_, found)| bytes.get(found.clone()) == canonical.get(place.clone()))
+            })
     }
 }

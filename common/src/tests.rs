@@ -82,6 +82,43 @@ fn unknown_fields_refuse_below_64_and_pass_above() {
     assert_eq!(with_key(&[0x18, 64]).unwrap(), sample());
 }
 
+/// The same record, of a version that knows one field more.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct Later {
+    #[n(1)]
+    space: SpaceId,
+    #[n(2)]
+    count: u64,
+    #[n(3)]
+    note: Option<String>,
+    #[n(64)]
+    more: Option<u64>,
+}
+
+impl Record for Later {
+    const NAME: &'static str = "later sample";
+    const LIMIT: usize = 256;
+}
+
+#[test]
+fn who_knows_a_skippable_field_reads_it_and_who_does_not_skips_it() {
+    let Sample { space, count, note } = sample();
+    let later = |more| Later { space, count, note: note.clone(), more };
+    let bytes = later(Some(9)).to_bytes();
+    assert_eq!(Later::from_bytes(&bytes).unwrap(), later(Some(9)));
+    assert_eq!(Sample::from_bytes(&bytes).unwrap(), sample());
+    assert_eq!(Later::from_bytes(&sample().to_bytes()).unwrap(), later(None), "an older writer has none");
+    let mut newer = bytes.clone();
+    newer[0] += 1;
+    newer.extend_from_slice(&[0x18, 65, 0x01]);
+    assert_eq!(Later::from_bytes(&newer).unwrap(), later(Some(9)), "and a newer one has more");
+    let mut wide = bytes;
+    *wide.last_mut().unwrap() = 0x18; // the same 9, written in two bytes
+    wide.push(9);
+    assert!(matches!(Later::from_bytes(&wide), Err(RecordError::NotCanonical { .. })));
+}
+
 #[test]
 fn another_version_and_too_many_bytes_are_named() {
     let mut newer = sample().to_bytes();
