@@ -51,6 +51,7 @@ nat: build ## devices behind routers of every kind, in network namespaces (as ro
 
 simulate: prepare ## the seeded simulators with many seeds: make simulate SEEDS=5000, or 5000@100000
 	export COSMIC_SEEDS=$${SEEDS:-2000}; $(CARGO) test --locked -p cosmic-sync -p cosmic-custody -p cosmic-summary sim::
+	COSMIC_CROWD=2000 $(CARGO) test --locked --workspace --lib walk::crowd -- --nocapture
 
 fuzz: ## hostile bytes for every decoder, each room for a while: make fuzz FUZZ_SECONDS=60
 	@tools/fuzz $${FUZZ_SECONDS:-60}

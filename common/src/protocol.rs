@@ -62,5 +62,7 @@ pub const OBJECT: Protocol = Protocol::bulk("/cosmic/object/1");
 pub const SHARD: Protocol = Protocol::bulk("/cosmic/shard/1");
 /// Device to supernode or bootstrap node: whether others reach it from outside.
 pub const REACH: Protocol = Protocol::new("/cosmic/reach/1");
+/// Anyone to a bootstrap node or supernode: what the directory has under a key, or is to keep there, and who is near.
+pub const DIRECTORY: Protocol = Protocol::new("/cosmic/directory/1");
 /// Any two peers: where the bulk plane of the other one is, and for how long it may be used.
 pub const BULK: Protocol = Protocol::new("/cosmic/bulk/1");

@@ -39,6 +39,10 @@ impl Validator for Listings {
     fn judge(&self, key: &[u8], known: Option<&[u8]>, value: &[u8]) -> Option<Vec<u8>> {
         self.ledger.get()?.judge(|judge| judge.judge(key, known, value))
     }
+
+    fn signatures(&self, value: &[u8]) -> usize {
+        Listing::from_bytes(value).map_or(0, |listing| listing.presences.len())
+    }
 }
 
 /// Says at all its places that this process is there; whether somebody keeps it.

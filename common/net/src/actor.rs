@@ -5,7 +5,7 @@ use std::{ffi::OsStr, pin::Pin, sync::Arc, time::Duration};
 use cosmic_common::{
     address::Address,
     id::PeerId,
-    protocol::{BULK, Protocol, REACH},
+    protocol::{BULK, DIRECTORY, Protocol, REACH},
 };
 use cosmic_identity::key::SecretKey;
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -26,7 +26,7 @@ use crate::{
     bulk::{self, Service},
     command::{COMMANDS_MAX, Command, Reply, answer},
     config::Config,
-    directory::Validator,
+    directory::{Validator, searches::Searches},
     error::Error,
     event::{EVENTS_MAX, Event},
     guard::Guard,
@@ -43,7 +43,7 @@ mod directory;
 mod events;
 mod reaching;
 
-use directory::Memory;
+use directory::Desk;
 use reaching::Reaching;
 
 /// A surplus connection may still be chosen by a peer that has not seen the better one; by then it has.
@@ -81,8 +81,10 @@ pub struct Actor {
     listening: watch::Sender<Vec<Address>>,
     metrics: Metrics,
     peers: Peers<Waiter>,
+    guard: Guard,
     queries: Queries,
-    directory: Memory,
+    searches: Arc<Searches>,
+    directory: Desk,
     bulk: Option<Service>,
     reaching: Reaching,
     timers: FuturesUnordered<Pin<Box<dyn Future<Output = Timer> + Send>>>,
@@ -125,10 +127,14 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     let introductions: &[Protocol] = if told { &[BULK] } else { &[] };
     let guard = Guard::new(config.guard, config.connections_in_all(), metrics.clone());
     let inquiries: &[Protocol] = if config.directory_server { &[REACH] } else { &[] };
-    let served = [protocols, introductions, inquiries].concat();
+    // Who names the protocol among his own answers for himself, as liars in tests do.
+    let directory = config.directory_server && !protocols.contains(&DIRECTORY);
+    let questions: &[Protocol] = if directory { &[DIRECTORY] } else { &[] };
+    let served = [protocols, introductions, inquiries, questions].concat();
     let (inlets, mut incoming) = Inlets::new(&served, &metrics, guard.clone());
     let introductions = if told { incoming.remove(&BULK) } else { None };
     let inquiries = if config.directory_server { incoming.remove(&REACH) } else { None };
+    let questions = if directory { incoming.remove(&DIRECTORY) } else { None };
     let (plane, service) = if config.bulk {
         let bound = bulk::bind(&keypair, &config, inlets.clone(), introductions, metrics.clone())?;
         (Some(bound.0), Some(bound.1))
@@ -140,6 +146,7 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
     let (events, _) = broadcast::channel(EVENTS_MAX);
     let (listening, listening_now) = watch::channel(Vec::new());
     let subscribe = events.downgrade();
+    let searches = Arc::new(Searches::new(Arc::clone(&validator), metrics.directory.clone()));
     let reaching = Reaching::new(peer, inquiries, commands.downgrade());
     let mut actor = Actor {
         swarm,
@@ -149,15 +156,17 @@ pub async fn bind(options: Options<'_>) -> Result<(Handle, Actor), Error> {
         events,
         listening,
         metrics: metrics.clone(),
-        queries: Queries::new(validator, metrics.directory.clone()),
-        directory: Memory::default(),
+        guard: guard.clone(),
+        queries: Queries::new(metrics.directory.clone()),
+        searches: Arc::clone(&searches),
+        directory: Desk::new(questions, commands.downgrade()),
         bulk: service,
         reaching,
         timers: FuturesUnordered::new(),
     };
     actor.listen().await?;
     actor.begin_reaching();
-    let door = Backend::Swarm(Door { commands, bulk: plane });
+    let door = Backend::Swarm(Door { commands, bulk: plane, searches });
     Ok((Handle::new((peer, guard), door, incoming, subscribe, listening_now), actor))
 }
 
@@ -198,6 +207,7 @@ impl Actor {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(timer) = self.timers.next() => self.on_timer(timer),
                 happened = self.reaching.step() => self.on_reaching(happened),
+                stream = self.directory.step() => self.on_question(stream),
                 () = step(&mut self.bulk) => {}
             }
         }
@@ -246,7 +256,10 @@ impl Actor {
                 answer(reply, Ok(()));
             }
             Command::Snapshot { reply } => answer(reply, Ok(self.snapshot())),
-            question @ (Command::Bootstrap { .. } | Command::Publish { .. } | Command::Find { .. }) => {
+            Command::Know { question, by: Some(peer), reply } => {
+                answer(reply, Ok(self.know(question, Some(peer))));
+            }
+            question @ (Command::Bootstrap { .. } | Command::Know { by: None, .. }) => {
                 self.ask_directory(question);
             }
         }

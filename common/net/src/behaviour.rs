@@ -31,8 +31,6 @@ const FAMILY: &str = "/cosmic/1";
 const DIRECTORY_MESSAGE_MAX_BYTES: usize = KEY_MAX_BYTES + VALUE_MAX_BYTES + 48 * 1024;
 /// Queries of the directory end after this time, whatever their callers wait for.
 const DIRECTORY_QUERY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a server passes its records on to those that are closest to them now.
-const PASSED_ON_EVERY: Duration = Duration::from_secs(30 * 60);
 /// A connection is pinged so often, and a ping may take so long; the second that fails ends it. Over TCP nothing else tells that
 /// the other process stands still, and whatever was asked of it waits for half a minute at most.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -123,7 +121,8 @@ fn neighbours(config: &Config, local: libp2p::PeerId) -> Option<mdns::tokio::Beh
     begun.inspect_err(|error| tracing::warn!(%error, "peers of the local network are not looked for")).ok()
 }
 
-/// The directory: records of others come as events and are judged, and servers are added by whoever knows how they answered.
+/// The directory: Kademlia keeps the table, to which servers are added by whoever knows how they answered. Records that come by
+/// its own protocol are dropped.
 pub(crate) fn directory(
     local: libp2p::PeerId,
     config: &Config,
@@ -137,8 +136,8 @@ pub(crate) fn directory(
         .set_record_filtering(kad::StoreInserts::FilterBoth)
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_record_ttl(Some(KEPT_FOR))
-        .set_replication_interval(Some(PASSED_ON_EVERY))
-        // Who is listed says so again by itself, with a new time.
+        // Records travel by the protocol of our own; who is listed says so again by itself, with a new time.
+        .set_replication_interval(None)
         .set_publication_interval(None)
         .set_caching(kad::Caching::Disabled);
     if !config.directory_server {

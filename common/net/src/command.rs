@@ -4,7 +4,13 @@ use cosmic_common::{address::Address, id::PeerId, protocol::Protocol};
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{directory::Snapshot, error::Error, relays::RelayPeer, situation::Situation, stream::Stream};
+use crate::{
+    directory::{Snapshot, message::Question, searches::Known},
+    error::Error,
+    relays::RelayPeer,
+    situation::Situation,
+    stream::Stream,
+};
 
 /// Commands that may wait for the actor; then callers wait in turn.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -72,14 +78,11 @@ pub(crate) enum Command {
     Bootstrap {
         reply: Reply<()>,
     },
-    Publish {
-        key: Vec<u8>,
-        value: Vec<u8>,
-        reply: Reply<()>,
-    },
-    Find {
-        key: Vec<u8>,
-        reply: Reply<Option<Vec<u8>>>,
+    /// What this process itself has to say to a question about the directory, whoever asks; nobody if it does itself.
+    Know {
+        question: Question,
+        by: Option<PeerId>,
+        reply: Reply<Known>,
     },
 }
 

@@ -1,12 +1,19 @@
 //! The directory: opaque records that the house's validator judges, kept and found by servers that answered from where they say they are.
+//!
+//! Kademlia keeps the tables: who is there, and near whom. Finding and keeping are walks of our own over them.
 
 use std::time::Duration;
 
 use cosmic_common::{address::Address, id::PeerId};
 
+pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod place;
+pub(crate) mod searches;
+pub(crate) mod service;
 pub(crate) mod store;
 pub(crate) mod table;
+pub(crate) mod walk;
 
 /// The longest key of a directory record.
 pub const KEY_MAX_BYTES: usize = 64;
@@ -18,6 +25,11 @@ pub trait Validator: Send + Sync + 'static {
     /// What stands under `key` once `value` has come to what was `known`, which has been judged before: `None` if nothing of
     /// `value` counts.
     fn judge(&self, key: &[u8], known: Option<&[u8]>, value: &[u8]) -> Option<Vec<u8>>;
+
+    /// Signatures that judging `value` takes, for which whoever brings it pays.
+    fn signatures(&self, _value: &[u8]) -> usize {
+        1
+    }
 }
 
 /// Refuses every record: for processes that keep no directory.

@@ -14,7 +14,11 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::{
     bulk::{Miss, Plane},
     command::{self, Command, Reply},
-    directory::{KEY_MAX_BYTES, Snapshot, VALUE_MAX_BYTES},
+    directory::{
+        KEY_MAX_BYTES, Snapshot, VALUE_MAX_BYTES,
+        message::Question,
+        searches::{Known, Searches},
+    },
     error::{Error, within},
     event::{Event, Events},
     guard::{Cost, Guard, Offence, Standing, Vouch, Watch},
@@ -58,6 +62,7 @@ pub(crate) enum Backend {
 pub(crate) struct Swarm {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) bulk: Option<Plane>,
+    pub(crate) searches: Arc<Searches>,
 }
 
 impl Handle {
@@ -326,10 +331,9 @@ impl Handle {
             return Err(Error::RecordTooLong { key_max: KEY_MAX_BYTES, value_max: VALUE_MAX_BYTES });
         }
         match &self.shared.backend {
-            Backend::Swarm(_) => {
-                let (key, value) = (key.to_vec(), value.to_vec());
-                let asked = self.ask(|reply| Command::Publish { key, value, reply });
-                within("publishing to the directory", deadline, asked).await
+            Backend::Swarm(swarm) => {
+                let published = swarm.searches.publish(self, key, value);
+                within("publishing to the directory", deadline, published).await
             }
             Backend::Memory(member) => member.publish(key, value),
         }
@@ -341,12 +345,16 @@ impl Handle {
     /// [`Error::Directory`], [`Error::Deadline`].
     pub async fn find(&self, key: &[u8], deadline: Duration) -> Result<Option<Vec<u8>>, Error> {
         match &self.shared.backend {
-            Backend::Swarm(_) => {
-                let asked = self.ask(|reply| Command::Find { key: key.to_vec(), reply });
-                within("asking the directory", deadline, asked).await
+            Backend::Swarm(swarm) => {
+                within("asking the directory", deadline, swarm.searches.find(self, key)).await
             }
             Backend::Memory(member) => member.find(key),
         }
+    }
+
+    /// What this process itself knows about a question of its own.
+    pub(crate) async fn directory_knows(&self, question: Question) -> Result<Known, Error> {
+        self.ask(|reply| Command::Know { question, by: None, reply }).await
     }
 
     /// What this process knows of the directory, to be kept over a restart.

@@ -1,6 +1,7 @@
 //! What every network must do, held against each of them, and what only sockets can show.
 
 mod circuits;
+mod crowd;
 mod directory;
 mod frames;
 mod memory;

@@ -3,22 +3,30 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    pin::Pin,
     time::Duration,
 };
 
-use cosmic_common::{address::Address, id::PeerId};
+use cosmic_common::{address::Address, id::PeerId, protocol::DIRECTORY};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use libp2p::{
     Multiaddr,
-    kad::{self, InboundRequest},
+    kad::{self, store::RecordStore as _},
 };
+use tokio::sync::mpsc;
 
 use super::{Actor, Timer, Waiter};
 use crate::{
     address::{bare, dialable, from_multiaddr, is_circuit, to_peer},
     clock,
-    command::Command,
-    directory::{Health, Snapshot, store::Source, table},
+    command::{Command, answer},
+    directory::{
+        Health, Snapshot, message::Question, place::Place, searches::Known, service, store::Source, table,
+    },
     event::Direction,
+    guard::Cost,
+    incoming::Incoming,
+    stream::Stream,
 };
 
 /// Servers an earlier run remembers.
@@ -32,29 +40,50 @@ const RECALL_GRACE: Duration = Duration::from_secs(2);
 /// Questions that may wait for them.
 const WAITING_MAX: usize = 64;
 
+/// Questions of others that are answered at once.
+const SERVED_MAX: usize = 64;
+
 /// What the actor keeps about the directory beside what libp2p does.
-#[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct Desk {
+    questions: Option<Incoming>,
+    commands: mpsc::WeakSender<Command>,
+    served: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Servers that answered an earlier run, those to be dialed next first.
     remembered: VecDeque<(PeerId, Vec<Address>)>,
     /// Questions that wait until one of them answers.
     waiting: Vec<Command>,
 }
 
+impl Desk {
+    pub(super) fn new(questions: Option<Incoming>, commands: mpsc::WeakSender<Command>) -> Self {
+        let (remembered, waiting) = (VecDeque::new(), Vec::new());
+        Self { questions, commands, served: FuturesUnordered::new(), remembered, waiting }
+    }
+
+    /// The next question of somebody else, while those before are answered. Safe to cancel.
+    pub(super) async fn step(&mut self) -> Stream {
+        loop {
+            let has_room = self.served.len() < SERVED_MAX;
+            let question = async {
+                match &mut self.questions {
+                    Some(questions) if has_room => questions.next().await,
+                    _ => None,
+                }
+            };
+            tokio::select! {
+                Some(stream) = question => return stream,
+                Some(()) = self.served.next() => {}
+                else => std::future::pending().await,
+            }
+        }
+    }
+}
+
 impl Actor {
     pub(super) fn on_directory(&mut self, event: kad::Event) {
         match event {
-            kad::Event::OutboundQueryProgressed { id, result, step, .. } => {
-                let directory = &mut self.swarm.behaviour_mut().directory;
-                self.queries.on_progress(directory, id, result, step.last);
-            }
-            kad::Event::InboundRequest {
-                request: InboundRequest::PutRecord { record: Some(record), source, .. },
-            } => {
-                let connection = to_peer(&source).and_then(|peer| self.peers.connection(&peer));
-                let subnet = connection.and_then(|connection| table::subnet(&connection.address));
-                let source = Source { peer: Some(source), subnet };
-                self.queries.on_record(&mut self.swarm.behaviour_mut().directory, record, source);
+            kad::Event::OutboundQueryProgressed { id, result, step, .. } if step.last => {
+                self.queries.on_end(id, result);
             }
             // The directory dialed it at that address, where it answered and speaks the protocol.
             kad::Event::RoutablePeer { peer, address }
@@ -123,10 +152,50 @@ impl Actor {
         let directory = &mut self.swarm.behaviour_mut().directory;
         match question {
             Command::Bootstrap { reply } => self.queries.bootstrap(directory, reply),
-            Command::Publish { key, value, reply } => self.queries.publish(directory, key, value, reply),
-            Command::Find { key, reply } => self.queries.find(directory, key, reply),
+            Command::Know { question, by, reply } => answer(reply, Ok(self.know(question, by))),
             other => tracing::error!(?other, "this is no question to the directory"),
         }
+    }
+
+    pub(super) fn on_question(&mut self, stream: Stream) {
+        let serving = service::serve(stream, self.guard.clone(), self.directory.commands.clone());
+        self.directory.served.push(Box::pin(serving));
+    }
+
+    /// What this process itself says to a question; what it is asked to keep it keeps, as far as it counts.
+    pub(super) fn know(&mut self, question: Question, by: Option<PeerId>) -> Known {
+        let now = clock::now();
+        let source = self.source(by);
+        let local = Place::of_named(self.swarm.local_peer_id());
+        let directory = &mut self.swarm.behaviour_mut().directory;
+        let (has, value) = match question {
+            Question::Find { key } => {
+                let record = directory.store_mut().get(&key.into());
+                let value =
+                    record.filter(|record| !record.is_expired(now)).map(|record| record.value.clone());
+                (value.is_some(), value.unwrap_or_default())
+            }
+            Question::Keep { key, value } => {
+                if let Some(peer) = by {
+                    self.guard.charge(peer, DIRECTORY, Cost::Signatures(self.searches.signatures(&value)));
+                }
+                let kept = directory.store_mut().take(kad::Record::new(key, value), source, now);
+                if let Err(refusal) = kept {
+                    tracing::debug!(?refusal, "a directory record is not kept");
+                    self.metrics.directory.refused(refusal);
+                }
+                (kept.is_ok(), Vec::new())
+            }
+        };
+        let servers = table::servers(directory);
+        self.tell_directory();
+        Known { has, value, servers, place: local }
+    }
+
+    fn source(&self, by: Option<PeerId>) -> Source {
+        let connection = by.and_then(|peer| self.peers.connection(&peer));
+        let subnet = connection.and_then(|connection| table::subnet(&connection.address));
+        Source { peer: by, subnet }
     }
 
     /// Takes in what an earlier run knew: records are judged again, servers are dialed when they are needed.
@@ -173,7 +242,7 @@ impl Actor {
             servers: self.servers(),
             remembered: self.directory.remembered.len(),
             records: self.swarm.behaviour_mut().directory.store_mut().len(),
-            search: self.queries.searched(),
+            search: self.searches.ended(),
         }
     }
 

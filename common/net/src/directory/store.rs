@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cosmic_common::id::PeerId;
 use libp2p::kad::{
     KBucketDistance, KBucketKey, ProviderRecord, Record, RecordKey,
     store::{Error as StoreError, RecordStore, Result as StoreResult},
@@ -32,7 +33,7 @@ pub(crate) const KEPT_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Source {
     /// Somebody else; nobody if this process did.
-    pub(crate) peer: Option<libp2p::PeerId>,
+    pub(crate) peer: Option<PeerId>,
     /// Where it came from, if that is said and no machine of the own network.
     pub(crate) subnet: Option<Block>,
 }

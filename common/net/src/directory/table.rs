@@ -1,13 +1,14 @@
 //! Who may stand in the routing table: servers that answered from where they say they are, and few of one subnet.
 
+use cosmic_common::{address::Address, id::PeerId as PeerName};
 use libp2p::{
     Multiaddr, PeerId,
     kad::{Behaviour, KBucketKey},
 };
 
-use super::store::Store;
+use super::{message::NAMED_ADDRESSES_MAX, place::Place, store::Store, walk::Server};
 use crate::{
-    address::{ip, is_circuit},
+    address::{bare, dialable, ip, is_circuit, to_peer},
     guard::{Block, Origin},
 };
 
@@ -52,7 +53,54 @@ fn has_room(table: &mut Behaviour<Store>, local: PeerId, peer: &PeerId, address:
             in_bucket = of_subnet;
         }
     }
+    is_few(in_bucket, in_table)
+}
+
+/// Whether one more of a subnet may stand in a bucket and a table that have so many.
+pub(super) const fn is_few(in_bucket: usize, in_table: usize) -> bool {
     in_bucket < BUCKET_OF_SUBNET_MAX && in_table < TABLE_OF_SUBNET_MAX
+}
+
+/// Everybody in the table.
+pub(crate) fn servers(table: &mut Behaviour<Store>) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for bucket in table.kbuckets() {
+        for entry in bucket.iter() {
+            let addresses = entry.node.value.iter().map(bare);
+            servers.extend(
+                to_peer(entry.node.key.preimage()).and_then(|peer| server(peer, addresses.collect())),
+            );
+        }
+    }
+    servers
+}
+
+/// Those whom a server at `teller` names: addresses of its own network mean something to its neighbours alone.
+pub(crate) fn named_by(teller: &Server, named: Vec<(PeerName, Vec<Address>)>) -> Vec<Server> {
+    let is_near = teller.subnets.is_empty();
+    let usable = |address: &Multiaddr| is_near || subnet(address).is_some();
+    let named = named.into_iter().filter_map(|(peer, addresses)| {
+        server(peer, dialable(&peer, &addresses).into_iter().filter(usable).collect())
+    });
+    named.collect()
+}
+
+/// A server at the addresses that say where it is: of each family those of one subnet, so that it counts to that.
+fn server(peer: PeerName, addresses: Vec<Multiaddr>) -> Option<Server> {
+    let place = Place::of_peer(&peer)?;
+    let mut of_families: [Option<Option<Block>>; 2] = [None, None];
+    let mut told = Vec::new();
+    for address in addresses {
+        let Some(host) = ip(&address).filter(|_| !is_circuit(&address)) else { continue };
+        let [four, six] = &mut of_families;
+        let family = if host.is_ipv4() { four } else { six };
+        let own = subnet(&address);
+        if *family.get_or_insert(own) == own && told.len() < NAMED_ADDRESSES_MAX {
+            told.push(address);
+        }
+    }
+    let subnets = of_families.into_iter().flatten().flatten().collect();
+    (!told.is_empty()).then_some(Server { peer, place, addresses: told, subnets })
 }
 
 #[cfg(test)]

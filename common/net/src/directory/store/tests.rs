@@ -47,11 +47,15 @@ fn key(key: usize) -> RecordKey {
     RecordKey::new(&key.to_be_bytes())
 }
 
+fn name(bytes: [u8; 32]) -> cosmic_common::id::PeerId {
+    cosmic_common::id::PeerId::from_bytes(bytes)
+}
+
 /// Somebody at this address of this subnet.
 fn from(subnet_number: usize) -> Source {
     let subnet_number = u8::try_from(subnet_number % 256).unwrap();
     let address = Multiaddr::empty().with(Part::Ip4(Ipv4Addr::new(198, 51, subnet_number, 7)));
-    Source { peer: Some(PeerId::random()), subnet: subnet(&address) }
+    Source { peer: Some(name(cosmic_runtime::random::bytes())), subnet: subnet(&address) }
 }
 
 #[test]
