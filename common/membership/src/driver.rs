@@ -312,12 +312,14 @@ fn has_part(view: &RingView, peer: &PeerId) -> bool {
     view.members.is_active(peer) || view.config.unverified().is_door(peer)
 }
 
-/// One of those who are connected; if nobody is, a few members and a bootstrap node.
+/// One of those who are connected; if no member is, a few members and a bootstrap node.
 fn one_of(view: &RingView, connected: Vec<PeerId>, doors: Vec<PeerId>) -> Vec<PeerId> {
-    if !connected.is_empty() {
+    // A bootstrap node that is connected may have no time for more than an answer: the members it named know as much.
+    if connected.iter().any(|peer| view.members.is_active(peer)) {
         return some(connected, 1);
     }
-    let members = view.members.active().map(|member| member.peer).collect();
+    let reachable = |peer: &PeerId| view.endpoints.contains_key(peer);
+    let members = view.members.active().map(|member| member.peer).filter(reachable).collect();
     some(members, ASKED_MAX).into_iter().chain(some(doors, 1)).collect()
 }
 

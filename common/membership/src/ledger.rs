@@ -189,6 +189,11 @@ impl Ledger {
         Some((Signed::sign(presence, &self.key), active.map(|member| member.region.clone())))
     }
 
+    /// Where our operator says that we stand.
+    pub(crate) fn own_region(&self) -> Option<Label> {
+        self.lock().member.as_ref().map(|member| member.unverified().region.clone())
+    }
+
     /// Whether somebody of the ring has told lately what he knows.
     pub(crate) fn set_in_touch(&self, in_touch: bool) {
         self.in_touch.store(in_touch, Ordering::Relaxed);

@@ -114,7 +114,7 @@ impl Link {
             let Some(frame) = stream.recv(NetworkRequest::LIMIT).await? else { return Ok(()) };
             let request = NetworkRequest::from_bytes(&frame)?;
             let seed = random::seed();
-            let answer = self.ledger.act(|members| NetworkAnswer::to(request, members, &seed));
+            let answer = self.ledger.act(|members| NetworkAnswer::to(&request, members, &seed));
             stream.send(&answer.ok_or(Failure::NotJoined)?.to_bytes()).await?;
             Ok(stream.close().await?)
         };
@@ -126,7 +126,8 @@ impl Link {
     async fn ask_network(&self, peer: PeerId) -> Result<(), Failure> {
         let mut stream = self.net.open(peer, protocol::NETWORK, OPEN_DEADLINE).await?;
         let network = self.ledger.network();
-        stream.send(&NetworkRequest { network }.to_bytes()).await?;
+        let region = self.ledger.own_region();
+        stream.send(&NetworkRequest { network, region }.to_bytes()).await?;
         let answer = stream.recv(NetworkAnswer::LIMIT).await?.ok_or(NetError::Truncated { peer })?;
         let told = NetworkAnswer::from_bytes(&answer)?.open(network)?;
         self.ledger.join(&told).map_err(|error| match error {

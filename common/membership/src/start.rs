@@ -23,7 +23,10 @@ use crate::{
 /// What a serving process has to name among the protocols of its network.
 pub const PROTOCOLS: [Protocol; 2] = [protocol::NETWORK, protocol::RING];
 /// Exchanges of others that are answered at once; more are turned away and try again.
-const SERVED_MAX: usize = 64;
+pub(crate) const SERVED_MAX: usize = 64;
+/// Newcomers that are answered at once. An answer is of one size however large the ring is, and names others to go on with, so
+/// that a door that has no time for exchanges still lets everybody in.
+const NEWCOMERS_MAX: usize = 256;
 
 /// What a process brings to its network.
 #[derive(Debug)]
@@ -73,10 +76,10 @@ pub fn start(
     tasks.spawn("membership keeper", |shutdown| keeper::run(keeping, state_file, timing, shutdown));
     let link = Arc::new(Link::new(net, Arc::clone(&ledger), clock, metrics));
     if serve {
-        let group = tasks.group("membership answers", SERVED_MAX);
+        let group = tasks.group("membership newcomers", NEWCOMERS_MAX);
         let (joiners, comparers) = (link.net.accept(protocol::NETWORK)?, link.net.accept(protocol::RING)?);
         let (answering, comparing) = (Arc::clone(&link), Arc::clone(&link));
-        let compare_group = group.clone();
+        let compare_group = tasks.group("membership answers", SERVED_MAX);
         tasks.spawn("membership joiners", |shutdown| {
             serve_streams(joiners, group, shutdown, move |stream| {
                 let link = Arc::clone(&answering);

@@ -16,6 +16,7 @@ pub mod listing;
 pub mod member;
 pub mod members;
 pub mod network;
+mod newcomers;
 pub mod presence;
 pub mod regions;
 pub mod remembered;

@@ -11,21 +11,26 @@ use minicbor::{Decode, Encode};
 use crate::{
     config::{Admission, NetworkConfig},
     error::Error,
+    label::Label,
     list,
     member::Member,
     members::Members,
+    newcomers,
 };
 
 /// Members one answer names: enough for one of them to be there.
 pub const SAMPLE: usize = 32;
 
 /// What a joiner asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct NetworkRequest {
     /// The network it was told to join.
     #[n(1)]
     pub network: NetworkId,
+    /// Where it stands, if it knows; who is older answers as if it did not.
+    #[n(64)]
+    pub region: Option<Label>,
 }
 
 /// What it is told.
@@ -49,13 +54,16 @@ pub enum NetworkAnswer {
 impl NetworkAnswer {
     /// The answer of somebody who knows `members`; `seed` chooses which of them it names.
     #[must_use]
-    pub fn to(request: NetworkRequest, members: &Members, seed: &[u8; 32]) -> Self {
+    pub fn to(request: &NetworkRequest, members: &Members, seed: &[u8; 32]) -> Self {
         if request.network != members.network() {
             return Self::OtherNetwork;
         }
         Self::Network {
             config: members.signed_config().to_bytes(),
-            members: members.sample(SAMPLE, seed).into_iter().map(Signed::to_bytes).collect(),
+            members: newcomers::choose(members, request.region.as_ref(), SAMPLE, seed)
+                .into_iter()
+                .map(Signed::to_bytes)
+                .collect(),
         }
     }
 
@@ -81,7 +89,8 @@ impl NetworkAnswer {
 
 impl Record for NetworkRequest {
     const NAME: &'static str = "network request";
-    const LIMIT: usize = 64;
+    // An id, and a region of at most 32 bytes.
+    const LIMIT: usize = 96;
 }
 
 impl Record for NetworkAnswer {

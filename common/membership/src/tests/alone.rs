@@ -1,14 +1,14 @@
 //! Whoever has lost everybody finds them in the directory.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use cosmic_common::{id::PeerId, record::Record as _};
+use cosmic_common::{id::PeerId, protocol::RING, record::Record as _};
 use cosmic_identity::signed::Signed;
-use cosmic_net::Validator as _;
-use cosmic_ring::{Listing, Presence, listing::places};
+use cosmic_net::{RefuseAll, Validator as _};
+use cosmic_ring::{Listing, Presence, RingMessage, listing::places};
 
 use super::{Process, SOON, World, configuration, key, knows, supernode};
-use crate::{Listings, directory_file, metrics::Ended};
+use crate::{Listings, directory_file, metrics::Ended, start::SERVED_MAX};
 
 /// Waits until the directory lists these, in general and in their region.
 async fn listed(at: &Process, wanted: &[PeerId]) {
@@ -56,9 +56,33 @@ async fn who_has_moved_without_telling_anybody_is_found_in_the_directory() {
 }
 
 #[tokio::test]
+async fn a_newcomer_for_whom_the_door_has_no_time_is_told_by_others() {
+    let world = World::new();
+    let door = world.door(&[0, 1]);
+    let (one, other) = (world.supernode(0, &[&door]), world.supernode(1, &[&door]));
+    for process in [&door, &one, &other] {
+        process.sees(|view| knows(view, &[&one, &other])).await;
+    }
+    listed(&one, &[one.peer(), other.peer()]).await;
+    // A rush: whoever came before keeps every exchange of the door busy, for longer than this test waits.
+    let rush = world.memory.join(key(8, 0).peer_id(), &[], Arc::new(RefuseAll));
+    rush.add_addresses(door.peer(), &door.listening()).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..SERVED_MAX {
+        let mut stream = rush.open(door.peer(), RING, SOON).await.unwrap();
+        // Its first word shows that the door has taken it.
+        assert!(stream.recv(RingMessage::LIMIT).await.unwrap().is_some());
+        held.push(stream);
+    }
+    let node = world.start(&key(9, 0), None, false, &[&door]);
+    node.sees(|view| knows(view, &[&one, &other])).await;
+    drop(held);
+}
+
+#[tokio::test]
 async fn who_reaches_the_ring_lists_nobody_who_has_no_part_in_it() {
     let world = World::new();
-    let listings = std::sync::Arc::<Listings>::default();
+    let listings = Arc::<Listings>::default();
     let presence = |number: u8| {
         let presence = Presence {
             network: configuration(1, &[]).network(),

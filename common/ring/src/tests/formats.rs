@@ -119,7 +119,8 @@ fn golden_bytes_of_version_1() {
     let vouched = NetworkConfig { version: 8, banned, ..vouched_config(&[1, 2]) };
     golden("network-config-vouched.v1.hex", &[Signed::sign(vouched, &network_key())]);
     golden("ring-message-vouched.v1.hex", &vouched_messages());
-    golden("network-request.v1.hex", &[NetworkRequest { network: network() }]);
+    let requests = [None, Some("eu-west".parse().unwrap())];
+    golden("network-request.v1.hex", &requests.map(|region| NetworkRequest { network: network(), region }));
     golden("network-answer.v1.hex", &answers());
     golden("ring-message.v1.hex", &messages());
     golden("gateway-report.v1.hex", &reports());

@@ -1,5 +1,7 @@
 //! Configuration, members and their exchange: only what is signed by the right key counts, in any order.
 
+use std::collections::BTreeSet;
+
 use cosmic_common::record::Record;
 use cosmic_identity::signed::Signed;
 use proptest::{collection::vec, prelude::*};
@@ -252,13 +254,13 @@ fn who_left_is_known_but_not_active() {
 fn a_joiner_needs_the_network_id_alone() {
     let records: Vec<_> = (0..50).map(|number| signed(member(number, 1), 1)).collect();
     let known = know(config(&[1]), &records);
-    let request = NetworkRequest { network: network() };
-    let answer = NetworkAnswer::to(request, &known, &[7; 32]);
+    let request = NetworkRequest { network: network(), region: None };
+    let answer = NetworkAnswer::to(&request, &known, &[7; 32]);
     let joined = answer.open(network()).unwrap();
     assert_eq!((joined.config(), joined.records().count()), (known.config(), 32));
-    assert_ne!(answer, NetworkAnswer::to(request, &known, &[8; 32]), "another seed, other members");
-    let elsewhere = NetworkRequest { network: NetworkConfig::new(&key(9, 9)).network() };
-    let refusal = NetworkAnswer::to(elsewhere, &known, &[7; 32]);
+    assert_ne!(answer, NetworkAnswer::to(&request, &known, &[8; 32]), "another seed, other members");
+    let elsewhere = NetworkRequest { network: NetworkConfig::new(&key(9, 9)).network(), region: None };
+    let refusal = NetworkAnswer::to(&elsewhere, &known, &[7; 32]);
     assert!(matches!(refusal.open(elsewhere.network), Err(Error::UnknownNetwork { .. })));
 }
 
@@ -313,4 +315,48 @@ fn labels_are_short_and_plain() {
     for text in ["", "EU", "a b", "ü", &"a".repeat(33)] {
         assert!(text.parse::<crate::Label>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn a_newcomer_is_told_of_all_operators_and_regions_and_of_those_who_said_where_they_are() {
+    let mut known = members(config(&[1, 2, 3, 4, 5]));
+    for number in 0..60 {
+        known.insert(signed(member(number, 1), 1)).unwrap();
+    }
+    for of in 2..=5 {
+        let region = label(&format!("far-{of}"));
+        known.insert(signed(Member { region, ..member(100 + of, of) }, of)).unwrap();
+    }
+    for number in (20..60).chain(102..=105) {
+        known.insert_endpoint(endpoint(number, 1)).unwrap();
+    }
+    for seed in 0..50 {
+        let answer =
+            NetworkAnswer::to(&NetworkRequest { network: network(), region: None }, &known, &[seed; 32]);
+        let told = answer.open(network()).unwrap();
+        let named: Vec<_> = told.active().collect();
+        assert_eq!(named.len(), 32);
+        let operators: BTreeSet<_> = named.iter().map(|member| member.operator).collect();
+        let regions: BTreeSet<_> = named.iter().map(|member| member.region.clone()).collect();
+        assert_eq!(
+            (operators.len(), regions.len()),
+            (5, 5),
+            "one operator with most of the members hides nobody"
+        );
+        assert!(
+            named.iter().all(|member| known.endpoint(&member.peer).is_some()),
+            "who is silent comes last"
+        );
+    }
+    for number in 150..180 {
+        let region = label("home");
+        known.insert(signed(Member { region, ..member(number, 1) }, 1)).unwrap();
+        known.insert_endpoint(endpoint(number, 1)).unwrap();
+    }
+    let request = NetworkRequest { network: network(), region: Some(label("home")) };
+    let told = NetworkAnswer::to(&request, &known, &[7; 32]).open(network()).unwrap();
+    let near = told.active().filter(|member| member.region == label("home")).count();
+    assert!((16..32).contains(&near), "{near}: at least half of its region, and others");
+    let operators: BTreeSet<_> = told.active().map(|member| member.operator).collect();
+    assert_eq!(operators.len(), 5);
 }

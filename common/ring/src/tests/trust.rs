@@ -300,7 +300,7 @@ fn a_configuration_bans_and_roots_come_and_go() {
 fn a_joiner_learns_the_vouches_by_the_exchange_that_follows() {
     let mut known = know(&lists());
     known.insert(signed(member(4, 4), 4)).unwrap();
-    let answer = NetworkAnswer::to(NetworkRequest { network: network() }, &known, &[7; 32]);
+    let answer = NetworkAnswer::to(&NetworkRequest { network: network(), region: None }, &known, &[7; 32]);
     let mut joined = answer.open(network()).unwrap();
     assert_eq!(joined.records().count(), 0);
     assert_eq!(exchange(&mut joined, &mut known), (Outcome::Equal, Outcome::Equal));
