@@ -28,6 +28,7 @@ mod situation;
 mod stream;
 mod streams;
 mod transports;
+mod version;
 mod websocket;
 
 #[cfg(test)]
@@ -46,9 +47,10 @@ pub use handle::Handle;
 pub use incoming::Incoming;
 pub use memory::MemoryNetwork;
 pub use metrics::Metrics;
-pub use reach::{Nat, Reachability};
+pub use reach::{Compared, Nat, Reachability};
 pub use relay::Relay;
 pub use relays::RelayPeer;
 pub use situation::{Path, Router, Situation};
 pub use stream::{FRAME_MAX_BYTES, PATIENCE, Receiver, Sender, Stream};
+pub use version::{ParseVersionError, Version};
 pub use websocket::WebSocket;

@@ -26,6 +26,7 @@ use crate::{
     address::{Transport, is_circuit, is_loopback, transport},
     book::Book,
     event::Direction,
+    version::Version,
 };
 
 /// Callers that may wait for dials, over all peers.
@@ -105,6 +106,8 @@ struct Peer<W> {
     /// Whether a port was refused since the first dial.
     refused: bool,
     waiters: Vec<W>,
+    /// What it says it runs.
+    version: Option<Version>,
 }
 
 impl<W> Peers<W> {
@@ -283,6 +286,18 @@ impl<W> Peers<W> {
         self.peers.get(peer)?.connections.iter().find(|connection| connection.id == best)
     }
 
+    /// A peer that is connected says which version it runs.
+    pub(crate) fn runs(&mut self, peer: &PeerId, version: Option<Version>) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.version = version;
+        }
+    }
+
+    /// The version that a peer says it runs.
+    pub(crate) fn version(&self, peer: &PeerId) -> Option<Version> {
+        self.peers.get(peer)?.version
+    }
+
     /// The connections that stand from outside or to outside: all but those through relays and within this machine.
     pub(crate) fn over_the_network(&self) -> impl Iterator<Item = &Connection> {
         let all = self.peers.values().flat_map(|entry| &entry.connections);
@@ -329,6 +344,7 @@ impl<W> Peer<W> {
             dials: Vec::new(),
             later: VecDeque::new(),
             refused: false,
+            version: None,
             waiters: Vec::new(),
         }
     }

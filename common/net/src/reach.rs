@@ -49,6 +49,15 @@ pub enum Nat {
     Dependent,
 }
 
+/// How the clock of this machine stands to those of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// By how many milliseconds it is ahead of theirs; behind if it is less than nothing.
+    pub ahead_ms: i64,
+    /// How many servers have told theirs.
+    pub servers: usize,
+}
+
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
@@ -60,6 +69,8 @@ pub(crate) struct Reach {
     asked: BTreeMap<PeerId, usize>,
     /// Under which address each peer sees this one, over QUIC, where every dial leaves from one port.
     observed: BTreeMap<PeerId, Multiaddr>,
+    /// By how many milliseconds the clock here is ahead of each server's.
+    clocks: BTreeMap<PeerId, i64>,
 }
 
 impl Reach {
@@ -68,6 +79,7 @@ impl Reach {
         self.servers = servers.into_iter().take(SERVERS).collect();
         self.verdicts.retain(|server, _| self.servers.contains(server));
         self.asked.retain(|server, _| self.servers.contains(server));
+        self.clocks.retain(|server, _| self.servers.contains(server));
     }
 
     /// This peer may be reachable there.
@@ -113,14 +125,30 @@ impl Reach {
         }
     }
 
+    /// The clock here is ahead of that of `server` by so many milliseconds.
+    pub(crate) fn compared(&mut self, server: PeerId, ahead_ms: i64) {
+        if self.servers.contains(&server) {
+            self.clocks.insert(server, ahead_ms);
+        }
+    }
+
+    /// How the clock here stands to those of the servers: the median, which one that goes wrong does not change.
+    pub(crate) fn clock(&self) -> Option<Compared> {
+        let mut ahead: Vec<i64> = self.clocks.values().copied().collect();
+        ahead.sort_unstable();
+        let ahead_ms = *ahead.get(ahead.len() / 2)?;
+        Some(Compared { ahead_ms, servers: ahead.len() })
+    }
+
     /// A server did not answer: it is asked again.
     pub(crate) fn silent(&mut self, server: &PeerId) {
         self.asked.remove(server);
     }
 
-    /// The way to everybody has changed: nothing of what was known holds.
+    /// The way to everybody has changed: nothing holds that was known of it.
     pub(crate) fn forget(&mut self) {
-        *self = Self { servers: std::mem::take(&mut self.servers), ..Self::default() };
+        let (servers, clocks) = (std::mem::take(&mut self.servers), std::mem::take(&mut self.clocks));
+        *self = Self { servers, clocks, ..Self::default() };
     }
 
     /// Asks everybody once more; what was known holds until they answer.

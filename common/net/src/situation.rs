@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::{
     directory,
     event::Direction,
-    reach::{Nat, Reachability},
+    reach::{Compared, Nat, Reachability},
+    version::Version,
 };
 
 /// The picture.
@@ -30,6 +31,8 @@ pub struct Situation {
     pub nearby: usize,
     /// What the router said to the wish for a port.
     pub router: Router,
+    /// How the clock stands to those of supernodes.
+    pub clock: Option<Compared>,
     /// How the directory is.
     pub directory: directory::Health,
     /// The connections to peers, the one in use for each.
@@ -62,4 +65,6 @@ pub struct Path {
     pub direction: Direction,
     /// Whether it leads through a relay.
     pub relayed: bool,
+    /// The version of CosmicSync it says it runs.
+    pub version: Option<Version>,
 }

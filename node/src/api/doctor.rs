@@ -1,13 +1,20 @@
 //! What works, what does not, and why: the picture a person gets who asks why a device is not reached, or reaches nobody.
 
+use std::time::Duration;
+
 use axum::{Json, extract};
-use cosmic_net::{Direction, Nat, Path, Reachability, Router, Situation, Transport};
+use cosmic_net::{Compared, Direction, Nat, Path, Reachability, Router, Situation, Transport, Version};
 use serde_json::{Value, json};
 
 use crate::{
     error::Error,
     node::{Node, space_ids},
 };
+
+/// How far the clock may be from those of supernodes without anybody noticing.
+const CLOCK_WELL: Duration = Duration::from_secs(10);
+/// From here on what was just made is not valid yet elsewhere, or has expired.
+const CLOCK_ALLOWED: Duration = Duration::from_secs(5 * 60);
 
 /// One thing that was looked at.
 struct Check {
@@ -57,6 +64,8 @@ pub(super) async fn doctor(extract::State(node): extract::State<Node>) -> Result
         router(&situation),
         neighbours(&situation),
         directory(&situation),
+        clock(&situation),
+        version(&node, &situation),
     ]);
     let checks: Vec<Value> = checks
         .into_iter()
@@ -218,6 +227,46 @@ fn directory(situation: &Situation) -> Check {
     }
 }
 
+/// What expires, expires by the clock of whoever looks: invitations, delegations, the times that people are shown.
+fn clock(situation: &Situation) -> Check {
+    let name = "clock";
+    let Some(Compared { ahead_ms, servers }) = situation.clock else {
+        return limited(name, "unknown: no supernode has told its time yet");
+    };
+    let apart = Duration::from_millis(ahead_ms.unsigned_abs());
+    if apart <= CLOCK_WELL {
+        return works(name, format!("within {} s of {servers} supernodes", CLOCK_WELL.as_secs()));
+    }
+    let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    let reason = format!("{} s {way} {servers} supernodes; let the system set it (NTP)", apart.as_secs());
+    if apart <= CLOCK_ALLOWED { limited(name, reason) } else { broken(name, reason) }
+}
+
+/// Whether others have gone on to a newer version.
+fn version(node: &Node, situation: &Situation) -> Check {
+    let supernodes = node.gateways.list();
+    let is_supernode = |path: &&Path| supernodes.iter().any(|supernode| supernode.peer == path.peer);
+    let told: Vec<Version> =
+        situation.paths.iter().filter(is_supernode).filter_map(|path| path.version).collect();
+    let newest = told.iter().max();
+    match (newest, crate::VERSION.parse::<Version>()) {
+        (Some(newest), Ok(own)) if *newest > own => {
+            let newer = told.iter().filter(|version| **version > own).count();
+            limited(
+                "version",
+                format!(
+                    "{own} here, up to {newest} at {newer} of {} supernodes: update this node",
+                    told.len()
+                ),
+            )
+        }
+        (None, _) => works("version", format!("{} here; no supernode is connected", crate::VERSION)),
+        (Some(_), _) => {
+            works("version", format!("{} here, none newer at {} supernodes", crate::VERSION, told.len()))
+        }
+    }
+}
+
 pub(super) async fn peers(extract::State(node): extract::State<Node>) -> Result<Json<Value>, Error> {
     let gateways = node.gateways.list();
     let situation = situation(&node).await?;
@@ -232,6 +281,7 @@ pub(super) async fn peers(extract::State(node): extract::State<Node>) -> Result<
                 "zone": supernode.map(|known| &known.zone),
                 "path": if path.relayed { "relayed" } else { "direct" },
                 "transport": transport(path),
+                "version": path.version.map(|version| version.to_string()),
                 "dialed_by": match path.direction {
                     Direction::Outbound => "us",
                     Direction::Inbound => "peer",

@@ -66,7 +66,7 @@ pub(crate) fn carry_out(command: Command, client: &Client, out: Output) -> Resul
         Command::Peers => out.table(
             &client.get("peers")?,
             "/peers",
-            &["peer", "role", "zone", "path", "transport", "address"],
+            &["peer", "role", "zone", "path", "transport", "version", "address"],
         ),
         Command::Turn { space } => {
             let answer = client.get(&format!("spaces/{}/turn", segment(&space)))?;

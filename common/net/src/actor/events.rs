@@ -9,6 +9,7 @@ use crate::{
     event::Direction,
     metrics::DialOutcome,
     peers::Connection,
+    version::Version,
 };
 
 type FromSwarm = SwarmEvent<BehaviourEvent>;
@@ -147,6 +148,7 @@ impl Actor {
     /// A peer told where it listens: worth knowing, but only of itself and only what can be dialed.
     fn on_introduction(&mut self, named: &libp2p::PeerId, info: identify::Info) {
         let Some(peer) = to_peer(named) else { return };
+        self.peers.runs(&peer, Version::of_agent(&info.agent_version));
         self.on_observed(peer, &info.observed_addr);
         let nearby = is_loopback(&info.observed_addr);
         let usable = |address: &Multiaddr| transport(address).is_some() && (nearby || !is_loopback(address));

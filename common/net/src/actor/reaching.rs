@@ -153,11 +153,12 @@ impl Actor {
                 let serving = service::serve(stream, self.reaching.commands.clone());
                 self.reaching.served.push(Box::pin(serving));
             }
-            Happened::Answer(Answer { server, verdicts: Some(verdicts) }) => {
-                self.reaching.reach.answered(server, verdicts);
+            Happened::Answer(Answer { server, told: Some(told) }) => {
+                self.reaching.reach.compared(server, told.ahead_ms);
+                self.reaching.reach.answered(server, told.verdicts);
                 self.tell_confirmed();
             }
-            Happened::Answer(Answer { server, verdicts: None }) => self.reaching.reach.silent(&server),
+            Happened::Answer(Answer { server, told: None }) => self.reaching.reach.silent(&server),
             Happened::Nothing => {}
         }
     }
@@ -411,7 +412,8 @@ impl Actor {
         let paths = self.peers.connected().filter_map(|peer| {
             let connection = self.peers.connection(&peer)?;
             let address = from_multiaddr(&connection.address)?;
-            Some(Path { peer, address, direction: connection.direction, relayed: connection.is_relayed() })
+            let (direction, relayed) = (connection.direction, connection.is_relayed());
+            Some(Path { peer, address, direction, relayed, version: self.peers.version(&peer) })
         });
         Situation {
             reachability: self.reaching.reach.state(),
@@ -423,6 +425,7 @@ impl Actor {
             not_punched,
             nearby: self.reaching.nearby.len(),
             router: self.reaching.router,
+            clock: self.reaching.reach.clock(),
             directory,
             paths: paths.collect(),
         }

@@ -1,5 +1,6 @@
-//! The two frames of `/cosmic/reach/1` (`docs/protocol/net.md`): which addresses to try, and what came of each.
+//! The two frames of `/cosmic/reach/1` (`docs/protocol/net.md`): which addresses to try, and what came of each, and when.
 
+use cosmic_common::time::Timestamp;
 use libp2p::Multiaddr;
 
 use super::CANDIDATES_MAX;
@@ -7,8 +8,8 @@ use crate::address;
 
 /// The longest question: as many addresses as one has, each with its length.
 pub(crate) const QUESTION_MAX_BYTES: usize = CANDIDATES_MAX * (2 + cosmic_common::limit::ADDRESS_MAX_BYTES);
-/// The longest answer: a byte for each address.
-pub(crate) const ANSWER_MAX_BYTES: usize = CANDIDATES_MAX;
+/// The longest answer: a byte for each address, and the time.
+pub(crate) const ANSWER_MAX_BYTES: usize = CANDIDATES_MAX + size_of::<u64>();
 
 const UNREACHED: u8 = 0;
 const REACHED: u8 = 1;
@@ -43,19 +44,20 @@ pub(crate) fn read_question(mut frame: &[u8]) -> Option<Vec<Multiaddr>> {
     Some(addresses)
 }
 
-/// Says what came of each address, in the order of the question; nothing of those that were not tried.
-pub(crate) fn answer(verdicts: &[Option<bool>]) -> Vec<u8> {
+/// Says what came of each address, in the order of the question, nothing of those that were not tried; and what time it is.
+pub(crate) fn answer(verdicts: &[Option<bool>], now: Timestamp) -> Vec<u8> {
     let byte = |verdict: &Option<bool>| match verdict {
         None => UNTRIED,
         Some(false) => UNREACHED,
         Some(true) => REACHED,
     };
-    verdicts.iter().map(byte).collect()
+    verdicts.iter().map(byte).chain(now.unix_ms().to_be_bytes()).collect()
 }
 
-/// What came of each of `asked` addresses; `None` if the answer is malformed.
-pub(crate) fn read_answer(frame: &[u8], asked: usize) -> Option<Vec<Option<bool>>> {
-    if frame.len() != asked {
+/// What came of each of `asked` addresses, and the time there; `None` if the answer is malformed.
+pub(crate) fn read_answer(frame: &[u8], asked: usize) -> Option<(Vec<Option<bool>>, Timestamp)> {
+    let (verdicts, now) = frame.split_last_chunk()?;
+    if verdicts.len() != asked {
         return None;
     }
     let verdict = |byte: &u8| match *byte {
@@ -64,7 +66,8 @@ pub(crate) fn read_answer(frame: &[u8], asked: usize) -> Option<Vec<Option<bool>
         REACHED => Some(Some(true)),
         _ => None,
     };
-    frame.iter().map(verdict).collect()
+    let verdicts = verdicts.iter().map(verdict).collect::<Option<_>>()?;
+    Some((verdicts, Timestamp::from_unix_ms(u64::from_be_bytes(*now))))
 }
 
 #[cfg(test)]
@@ -79,10 +82,13 @@ mod tests {
         let frame = question(std::slice::from_ref(&address));
         assert_eq!(frame, b"\x00\x17/ip4/192.0.2.7/tcp/7420");
         assert_eq!(read_question(&frame), Some(vec![address]));
-        assert_eq!(answer(&[Some(true), Some(false), None]), [1, 0, 2]);
-        assert_eq!(read_answer(&[1, 0, 2], 3), Some(vec![Some(true), Some(false), None]));
-        assert_eq!(read_answer(&[1, 0], 3), None);
-        assert_eq!(read_answer(&[3], 1), None);
+        let (verdicts, now) = (vec![Some(true), Some(false), None], Timestamp::from_unix_ms(0x0102));
+        let frame = [1, 0, 2, 0, 0, 0, 0, 0, 0, 1, 2];
+        assert_eq!(answer(&verdicts, now), frame);
+        assert_eq!(read_answer(&frame, 3), Some((verdicts, now)));
+        assert_eq!(read_answer(&frame, 2), None);
+        assert_eq!(read_answer(&frame[..7], 3), None);
+        assert_eq!(read_answer(&[3, 0, 0, 0, 0, 0, 0, 0, 0], 1), None);
     }
 
     #[test]
@@ -99,7 +105,7 @@ mod tests {
             if let Some(addresses) = read_question(&frame) {
                 prop_assert!(addresses.len() <= CANDIDATES_MAX);
             }
-            prop_assert!(read_answer(&frame, 4).is_none_or(|verdicts| verdicts.len() == 4));
+            prop_assert!(read_answer(&frame, 4).is_none_or(|(verdicts, _now)| verdicts.len() == 4));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cosmic_common::id::PeerId;
+use cosmic_common::{id::PeerId, time::Timestamp};
+use cosmic_runtime::clock::Clock;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,7 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) server: PeerId,
-    pub(crate) verdicts: Option<Vec<(Multiaddr, Option<bool>)>>,
+    pub(crate) told: Option<Told>,
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) verdicts: Vec<(Multiaddr, Option<bool>)>,
+    /// By how many milliseconds the clock here is ahead of the server's, or behind.
+    pub(crate) ahead_ms: i64,
 }
 
 /// Asks `server` on the stream that is being opened about `addresses`.
@@ -36,15 +45,22 @@ pub(crate) async fn inquire(
         Ok(frame.and_then(|frame| read_answer(&frame, addresses.len())))
     };
     match within("asking whether others reach this peer", PATIENCE, asked).await {
-        Ok(verdicts) => {
-            let verdicts = verdicts.map(|verdicts| addresses.into_iter().zip(verdicts).collect());
-            Answer { server, verdicts }
+        Ok(answer) => {
+            let told = answer.map(|(verdicts, there)| Told {
+                verdicts: addresses.into_iter().zip(verdicts).collect(),
+                ahead_ms: ahead_ms(Clock::system().now(), there),
+            });
+            Answer { server, told }
         }
         Err(error) => {
             tracing::debug!(server = %server.short(), %error, "nothing was said of the own addresses");
-            Answer { server, verdicts: None }
+            Answer { server, told: None }
         }
     }
+}
+
+fn ahead_ms(here: Timestamp, there: Timestamp) -> i64 {
+    i64::try_from(i128::from(here.unix_ms()) - i128::from(there.unix_ms())).unwrap_or(i64::MIN)
 }
 
 async fn probe(
@@ -67,7 +83,7 @@ pub(crate) async fn serve(mut stream: Stream, commands: mpsc::WeakSender<Command
         };
         let tried = addresses.into_iter().map(|address| probe(&commands, peer, address));
         let verdicts = futures::future::try_join_all(tried).await?;
-        stream.send(&answer(&verdicts)).await?;
+        stream.send(&answer(&verdicts, Clock::system().now())).await?;
         stream.close().await
     };
     if let Err(error) = within("trying the addresses of a peer", PATIENCE, served).await {

@@ -94,3 +94,15 @@ fn candidates_and_observers_are_bounded() {
     assert_eq!(reach.observed.len(), OBSERVERS_MAX);
     assert!(!reach.candidates.contains(&circuit));
 }
+
+#[test]
+fn one_wrong_clock_of_a_server_changes_nothing() {
+    let mut reach = table(4);
+    assert_eq!(reach.clock(), None);
+    for (number, ahead_ms) in [(1, 40), (2, -9_000_000), (3, 10), (4, 35), (9, 5)] {
+        reach.compared(server(number), ahead_ms);
+    }
+    assert_eq!(reach.clock(), Some(Compared { ahead_ms: 35, servers: 4 }), "strangers are not asked");
+    reach.set_servers([server(2)]);
+    assert_eq!(reach.clock(), Some(Compared { ahead_ms: -9_000_000, servers: 1 }));
+}

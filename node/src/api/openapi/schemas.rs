@@ -254,7 +254,8 @@ fn whole() -> Vec<(&'static str, Value)> {
         ("role", json!({ "enum": ["supernode", "peer"] })),
         ("zone", text_or_null()),
         ("path", json!({ "enum": ["direct", "relayed"] })),
-        ("transport", json!({ "enum": ["quic", "tcp", "circuit", "other"] })),
+        ("transport", json!({ "enum": ["quic", "tcp", "websocket", "circuit", "other"] })),
+        ("version", text_or_null()),
         ("dialed_by", json!({ "enum": ["us", "peer"] })),
         ("address", text()),
     ];
