@@ -11,6 +11,7 @@ pub mod context;
 pub mod covers;
 pub mod deletion;
 pub mod duty;
+mod easing;
 pub mod entries;
 pub mod gateway;
 pub mod holders;

@@ -11,9 +11,16 @@ use cosmic_common::id::PeerId;
 use cosmic_custody::message::space::SessionId;
 use cosmic_runtime::random;
 use cosmic_space::session::Session;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-type Open = HashMap<(PeerId, SessionId), Arc<Session>>;
+type Open = HashMap<(PeerId, SessionId), Entry>;
+
+#[derive(Clone)]
+struct Entry {
+    session: Arc<Session>,
+    /// Told when its device is to go elsewhere.
+    away: Arc<Notify>,
+}
 
 /// The sessions that are open. Cheap to clone.
 #[derive(Clone, Default)]
@@ -42,6 +49,7 @@ pub enum Door {
 pub struct SessionGuard {
     sessions: Sessions,
     key: (PeerId, SessionId),
+    away: Arc<Notify>,
 }
 
 impl Sessions {
@@ -49,20 +57,29 @@ impl Sessions {
     #[must_use]
     pub fn open(&self, peer: PeerId, session: Session) -> SessionGuard {
         let key = (peer, SessionId(random::bytes()));
-        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(session));
-        SessionGuard { sessions: self.clone(), key }
+        let entry = Entry { session: Arc::new(session), away: Arc::default() };
+        let away = Arc::clone(&entry.away);
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+        SessionGuard { sessions: self.clone(), key, away }
     }
 
     /// The session that `peer` opened under this number: space, key, rights, channels and caveats.
     /// Expiry is the caller's to check against his clock.
     #[must_use]
     pub fn find(&self, peer: PeerId, id: SessionId) -> Option<Arc<Session>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).get(&(peer, id)).cloned()
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.get(&(peer, id)).map(|entry| Arc::clone(&entry.session))
     }
 
     /// Lets devices in, or sends them elsewhere.
     pub fn set_door(&self, door: Door) {
         self.door.send_if_modified(|known| std::mem::replace(known, door) != door);
+    }
+
+    /// Has so many sessions end, whichever they are, so that their devices go elsewhere.
+    pub fn send_away(&self, count: usize) {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.values().take(count).for_each(|entry| entry.away.notify_one());
     }
 
     /// Who may open sessions, as it changes.
@@ -96,6 +113,11 @@ impl Sessions {
 }
 
 impl SessionGuard {
+    /// Waits until the device of the session is to go elsewhere.
+    pub async fn sent_away(&self) {
+        self.away.notified().await;
+    }
+
     /// The number of the session.
     #[must_use]
     pub const fn id(&self) -> SessionId {

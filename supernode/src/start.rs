@@ -34,7 +34,7 @@ use crate::{
     context::Context,
     covers::Covers,
     deletion::{self, Deletion},
-    entries,
+    easing, entries,
     holders::{Holders, Latest},
     home::{self, Home},
     meeting::Meeting,
@@ -165,6 +165,7 @@ impl Services {
             Deletion::new(context, shards.clone(), spaces.clone(), &config.deletion, deletion_metrics);
         objects::serve(&objects, &deletion, context)?;
         Meeting::start(context)?;
+        easing::start(context);
         let care_metrics = care::Metrics::register(registry);
         let audit_metrics = audit::Metrics::register(registry);
         let audits = Audits::new(context, shards.clone(), config.care.audit_every(), audit_metrics);

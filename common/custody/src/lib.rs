@@ -5,6 +5,7 @@ pub mod audit;
 pub mod care;
 pub mod choice;
 pub mod count;
+pub mod easing;
 pub mod error;
 pub mod handoff;
 pub mod level;

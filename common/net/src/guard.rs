@@ -298,6 +298,11 @@ impl Guard {
         self.lock().pressure > Pressure::Calm
     }
 
+    /// Whether there is more to do than this process can.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.lock().pressure >= Pressure::Overloaded
+    }
+
     pub(crate) fn watch(&self) -> Watch {
         let (state, now) = (self.lock(), self.now());
         let ban = |(offender, left)| Ban { who: written(offender), left };

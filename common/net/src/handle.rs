@@ -287,6 +287,12 @@ impl Handle {
         self.shared.guard.standing(peer)
     }
 
+    /// Whether this process has more to do than it can.
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        self.shared.guard.is_overloaded()
+    }
+
     /// How hard pressed this process is, and whom it keeps out.
     #[must_use]
     pub fn watch(&self) -> Watch {

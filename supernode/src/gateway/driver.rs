@@ -58,6 +58,8 @@ use crate::{
 
 /// Bytes that may wait for a device: the windows of the machine stay far below.
 const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// What a device is told that is sent elsewhere because there is too much to do here.
+const BUSY: &str = "this supernode has too much to do; another one serves this device better";
 /// How long a device may take to hear the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -171,6 +173,7 @@ impl Driver {
                 biased;
                 () = stop.triggered() => live.input(Input::Close),
                 Ok(()) = door.changed() => live.leave(*door.borrow_and_update()),
+                () = guard.sent_away() => live.send_away(),
                 Some(done) = live.jobs.next(), if !live.jobs.is_empty() => live.done(done),
                 event = events.recv() => live.event(event),
                 frame = receiver.recv(FRAME_MAX_BYTES) => match frame {
@@ -479,6 +482,12 @@ impl Live {
             }
             Door::Closed => Some(now),
         };
+    }
+
+    /// There is too much to do here: the device is served better elsewhere.
+    fn send_away(&mut self) {
+        self.context.metrics.sessions_sent_away.inc();
+        self.end = Some(Ending::Refusing(Refusal::new(RefusalCode::Busy, BUSY)));
     }
 
     fn wake(&self) -> Monotonic {

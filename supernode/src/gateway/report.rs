@@ -49,7 +49,7 @@ async fn report(context: &Context) -> Result<GatewayReport, Error> {
         leaving,
         alternatives: Vec::new(),
     };
-    if leaving || report.is_full() {
+    if leaving || report.is_full() || context.net.is_overloaded() {
         report.alternatives = alternatives(context).await?;
     }
     Ok(report)

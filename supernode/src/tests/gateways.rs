@@ -3,10 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use cosmic_common::{protocol::GATEWAY, record::Record as _};
+use cosmic_custody::message::refusal::RefusalCode;
 use cosmic_net::RefuseAll;
 use cosmic_ring::GatewayReport;
 
-use super::world::{World, key};
+use super::{
+    device::Device,
+    world::{World, key},
+};
 use crate::session::Door;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -35,4 +39,31 @@ async fn whoever_asks_hears_of_sessions_and_where_else_to_go() {
     assert!(
         !leaving.alternatives.contains(&gateway.peer()) && !leaving.alternatives.contains(&key(99).peer_id())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_sent_away_hears_why_and_the_others_stay() {
+    let world = World::new(3);
+    let gateway = &world.supernodes[0];
+    let mut devices: Vec<Device> = (50..53).map(|n| Device::founder(&world.network, n)).collect();
+    let mut links = Vec::new();
+    for device in &mut devices {
+        links.push(device.connect(&gateway.context.net).await.unwrap());
+    }
+    assert_eq!(gateway.context.sessions.len(), 3);
+    gateway.context.sessions.send_away(1);
+    super::world::eventually("one session to end", || async {
+        (gateway.context.sessions.len() == 2).then_some(())
+    })
+    .await;
+    let mut ended = Vec::new();
+    for (link, device) in links.iter_mut().zip(&mut devices) {
+        let hearing = link.run(device, |_device| false);
+        // Those that stay hear nothing more.
+        if tokio::time::timeout(Duration::from_millis(500), hearing).await.is_ok() {
+            ended.extend(link.ended.clone().flatten());
+        }
+    }
+    let codes: Vec<RefusalCode> = ended.iter().map(|refusal| refusal.code).collect();
+    assert_eq!(codes, [RefusalCode::Busy]);
 }
