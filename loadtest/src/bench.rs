@@ -17,6 +17,7 @@ mod files;
 mod garage;
 mod idle;
 mod latency;
+mod relay;
 mod repair;
 mod start;
 mod sync;
@@ -47,6 +48,8 @@ pub enum Name {
     Start,
     /// A supernode gone for good: its shards made again, and writers meanwhile
     Repair,
+    /// Devices that are reachable through one supernode and do nothing, and hostile clients beside them
+    Relay,
 }
 
 /// What a benchmark is asked to do.
@@ -60,6 +63,10 @@ pub struct Options {
     pub documents: usize,
     /// Samples of `latency` and `abuse`.
     pub samples: usize,
+    /// Devices of `relay`.
+    pub devices: usize,
+    /// Hostile clients of `relay`.
+    pub hostile: u64,
 }
 
 /// Why there are no figures.
@@ -137,6 +144,7 @@ pub async fn run(name: Name, options: &Options) -> Result<Value, Error> {
         Name::Idle => ("idle", idle::run(place).await?),
         Name::Start => ("start", start::run(place, options.mib, options.shards).await?),
         Name::Repair => ("repair", repair::run(place, options.mib).await?),
+        Name::Relay => ("relay", relay::run(place, options.devices, options.hostile).await?),
     };
     Ok(json!({
         "name": word, "commit": commit().await,

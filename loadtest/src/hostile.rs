@@ -89,6 +89,20 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Who it is.
+    #[must_use]
+    pub const fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// Where it listens over QUIC.
+    #[must_use]
+    pub fn quic(&self) -> &[Address] {
+        &self.quic
+    }
+}
+
 /// The `number`th hostile address.
 #[must_use]
 pub const fn address(number: u8) -> Ipv4Addr {

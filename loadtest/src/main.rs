@@ -64,6 +64,12 @@ enum Command {
         /// Samples of `latency` and `abuse`
         #[arg(long, default_value_t = 200)]
         samples: usize,
+        /// Devices of `relay`
+        #[arg(long, default_value_t = 10_000)]
+        devices: usize,
+        /// Hostile clients of `relay`
+        #[arg(long, default_value_t = 1_000)]
+        hostile: u64,
     },
     /// The NAT laboratory: pairs of devices behind routers of every kind, in network namespaces (needs root)
     Nat {
@@ -135,8 +141,9 @@ async fn main() -> ExitCode {
 async fn carry_out(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Demo { file, json, keep } => demo::run(&demo::Options { file, json, keep }).await?,
-        Command::Bench { name, json, mib, shards, documents, samples } => {
-            show(&bench::run(name, &bench::Options { mib, shards, documents, samples }).await?, json);
+        Command::Bench { name, json, mib, shards, documents, samples, devices, hostile } => {
+            let options = bench::Options { mib, shards, documents, samples, devices, hostile };
+            show(&bench::run(name, &options).await?, json);
         }
         Command::Nat { all, a, b, json, keep } => laboratory(all, (a, b), json, keep).await?,
         Command::Completions(completions) => completions.print::<Arguments>("cosmic-loadtest")?,
