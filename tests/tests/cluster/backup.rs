@@ -31,6 +31,21 @@ fn number(value: &Value, field: &str) -> u64 {
     value.get(field).and_then(Value::as_u64).unwrap()
 }
 
+/// All that is kept came through gateways of the one operator, who may have more kept than is there, or less.
+async fn bound_the_operator(from: &str, usage: &Value, entries: u64) {
+    let operator = usage.get("operator").and_then(Value::as_str).unwrap();
+    let sponsored = usage.pointer("/operators/0").unwrap();
+    assert_eq!(sponsored.get("operator").and_then(Value::as_str), Some(operator), "{usage}");
+    assert_eq!(number(sponsored, "entries"), entries, "{usage}");
+    let data_dir = ["--data-dir", from, "--json"];
+    let set = [&["quota", "set", "--operator", operator, "--entry-bytes", "1"], &data_dir[..]].concat();
+    let set = process::command_json("cosmic-supernode", &set).await.unwrap();
+    assert_eq!((number(&set, "entry_bytes_max"), number(&set, "entries")), (1, entries), "{set}");
+    let lift = [&["quota", "lift", operator], &data_dir[..]].concat();
+    let lifted = process::command_json("cosmic-supernode", &lift).await.unwrap();
+    assert!(lifted.get("entry_bytes_max").is_some_and(Value::is_null), "{lifted}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_made_while_running_is_a_supernode_again() {
     let directory = Ground::new();
@@ -62,18 +77,7 @@ async fn a_backup_made_while_running_is_a_supernode_again() {
     let usage =
         process::command_json("cosmic-supernode", &["usage", "--data-dir", &from, "--json"]).await.unwrap();
     assert_eq!(number(usage.get("total").unwrap(), "entries"), backed_up, "{usage}");
-    // All of it came through gateways of the one operator, who may have more kept than is there, or less.
-    let operator = usage.get("operator").and_then(Value::as_str).unwrap();
-    let sponsored = usage.pointer("/operators/0").unwrap();
-    assert_eq!(sponsored.get("operator").and_then(Value::as_str), Some(operator), "{usage}");
-    assert_eq!(number(sponsored, "entries"), backed_up, "{usage}");
-    let data_dir = ["--data-dir", &from, "--json"];
-    let set = [&["quota", "set", "--operator", operator, "--entry-bytes", "1"], &data_dir[..]].concat();
-    let set = process::command_json("cosmic-supernode", &set).await.unwrap();
-    assert_eq!((number(&set, "entry_bytes_max"), number(&set, "entries")), (1, backed_up), "{set}");
-    let lift = [&["quota", "lift", operator], &data_dir[..]].concat();
-    let lifted = process::command_json("cosmic-supernode", &lift).await.unwrap();
-    assert!(lifted.get("entry_bytes_max").is_some_and(Value::is_null), "{lifted}");
+    bound_the_operator(&from, &usage, backed_up).await;
     let plan = ["ring", "plan", "--leave", "--data-dir", &from, "--json"];
     let plan = process::command_json("cosmic-supernode", &plan).await.unwrap();
     assert_eq!(plan.get("class_after").and_then(Value::as_str), Some("1 of 2"), "{plan}");
