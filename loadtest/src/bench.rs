@@ -12,10 +12,12 @@ use crate::{
 };
 
 mod abuse;
+mod cold;
 mod erasure;
 mod files;
 mod garage;
 mod idle;
+mod joins;
 mod latency;
 mod relay;
 mod repair;
@@ -46,6 +48,10 @@ pub enum Name {
     Idle,
     /// From exec to ready
     Start,
+    /// From the first exec of a device to a document of the space it was invited to
+    Cold,
+    /// A rush of newcomers at one bootstrap node
+    Joins,
     /// A supernode gone for good: its shards made again, and writers meanwhile
     Repair,
     /// Devices that are reachable through one supernode and do nothing, and hostile clients beside them
@@ -61,7 +67,7 @@ pub struct Options {
     pub shards: u64,
     /// Documents of `sync`.
     pub documents: usize,
-    /// Samples of `latency` and `abuse`.
+    /// Samples of `latency` and `abuse`, newcomers of `joins`, rounds of `cold`.
     pub samples: usize,
     /// Devices of `relay`.
     pub devices: usize,
@@ -143,6 +149,8 @@ pub async fn run(name: Name, options: &Options) -> Result<Value, Error> {
         Name::Latency => ("latency", latency::run(place, options.samples).await?),
         Name::Idle => ("idle", idle::run(place).await?),
         Name::Start => ("start", start::run(place, options.mib, options.shards).await?),
+        Name::Cold => ("cold", cold::run(place, options.samples).await?),
+        Name::Joins => ("joins", joins::run(place, options.samples).await?),
         Name::Repair => ("repair", repair::run(place, options.mib).await?),
         Name::Relay => ("relay", relay::run(place, options.devices, options.hostile).await?),
     };

@@ -61,7 +61,7 @@ enum Command {
         /// Documents of `sync`
         #[arg(long, default_value_t = 10_000)]
         documents: usize,
-        /// Samples of `latency` and `abuse`
+        /// Samples of `latency` and `abuse`, newcomers of `joins`, rounds of `cold` (10 to 40)
         #[arg(long, default_value_t = 200)]
         samples: usize,
         /// Devices of `relay`
