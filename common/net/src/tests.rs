@@ -5,6 +5,7 @@ mod crowd;
 mod directory;
 mod frames;
 mod memory;
+mod renewing;
 pub(crate) mod sockets;
 mod suite;
 

@@ -25,6 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::host, error::Error};
 
+mod renewing;
+
+use renewing::Renewing;
+
 /// Bytes of one message; a frame of Noise has 64 KiB at most.
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
 /// Redirects that are followed when dialing: whoever answers for a supernode answers himself.
@@ -106,7 +110,7 @@ pub(crate) fn transport(
     let mut web = websocket::Config::new(named);
     web.set_max_data_size(MESSAGE_MAX_BYTES).set_max_redirects(REDIRECTS_MAX).set_tls_config(config.tls()?);
     let noise = noise::Config::new(keypair).map_err(|cause| refuse(Error::shared(cause)))?;
-    Ok(web
+    Ok(Renewing::new(web, config.clone())
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(muxer)
