@@ -1,7 +1,7 @@
 //! The NAT laboratory: two devices behind routers of every kind, in network namespaces of this machine, with real binaries.
 //!
 //! ```text
-//!              public: 203.0.113.0/24 (documentation, RFC 5737; the namespaces have no way out)
+//!                  public: one network, out of which there is no way
 //!   ┌───────────────┬──────────────────────────────┬───────────────┐
 //! bootstrap    three supernodes                 router a        router b
 //!                                                  │               │
@@ -20,7 +20,7 @@ use crate::process::{Error, Process};
 mod lab;
 
 use lab::Lab;
-pub use lab::missing;
+pub use lab::{gives_ports, missing};
 
 /// How long two devices may take to connect, and to find the direct way.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +46,10 @@ pub enum Router {
     Double,
     /// Port-restricted, and no UDP passes.
     UdpBlocked,
+    /// Port-restricted, and nothing passes but TCP to port 443.
+    WebOnly,
+    /// Symmetric, and gives a port to whoever asks for one (UPnP).
+    Upnp,
 }
 
 /// What happens to the devices when they are connected.
@@ -88,7 +92,7 @@ pub struct Outcome {
 }
 
 impl Router {
-    /// Every kind.
+    /// Every kind that is paired with every other.
     pub const ALL: [Self; 7] = [
         Self::Open,
         Self::Independent,
@@ -105,13 +109,14 @@ impl Case {
     /// knows, and the other lets only known ports in.
     #[must_use]
     pub fn allows_direct(self) -> bool {
-        use Router::{Double, PortRestricted, Symmetric, UdpBlocked};
+        use Router::{Double, PortRestricted, Symmetric, UdpBlocked, WebOnly};
         let hides = |router| router == Symmetric;
         let minds = |router| matches!(router, PortRestricted | Double | Symmetric | UdpBlocked);
         // Without UDP, both sides would have to send at the same moment; that is luck, not a promise.
         let is_luck = |one, other| one == UdpBlocked && minds(other);
         let blocked = (hides(self.a) && minds(self.b)) || (hides(self.b) && minds(self.a));
-        !blocked && !is_luck(self.a, self.b) && !is_luck(self.b, self.a)
+        let is_web = self.a == WebOnly || self.b == WebOnly;
+        !blocked && !is_web && !is_luck(self.a, self.b) && !is_luck(self.b, self.a)
     }
 
     /// All pairs, and every trouble for pairs that differ in how they connect.
@@ -127,13 +132,28 @@ impl Case {
                 trouble,
             })
         });
-        pairs.chain(troubled).collect()
+        pairs.chain(Self::special()).chain(troubled).filter(|case| case.is_possible()).collect()
     }
 
-    /// A dozen that between them have every router and every trouble.
+    /// What one side needs is done by the router, or not to be had at all but through a relay.
+    fn special() -> impl Iterator<Item = Self> {
+        use Router::{Open, PortRestricted, Symmetric, Upnp, WebOnly};
+        let pairs =
+            [(Upnp, Symmetric), (Upnp, Upnp), (WebOnly, Open), (WebOnly, PortRestricted), (WebOnly, WebOnly)];
+        pairs.into_iter().map(|(a, b)| Self { a, b, trouble: Trouble::None })
+    }
+
+    /// Whether this machine has what the routers are made of.
+    fn is_possible(&self) -> bool {
+        (self.a != Router::Upnp && self.b != Router::Upnp) || gives_ports()
+    }
+
+    /// Some that between them have every router and every trouble.
     #[must_use]
     pub fn chosen() -> Vec<Self> {
-        use Router::{Double, Independent, Open, PortRestricted, Restricted, Symmetric, UdpBlocked};
+        use Router::{
+            Double, Independent, Open, PortRestricted, Restricted, Symmetric, UdpBlocked, Upnp, WebOnly,
+        };
         let pairs = [
             (Open, Open),
             (Open, PortRestricted),
@@ -145,11 +165,13 @@ impl Case {
             (Symmetric, Symmetric),
             (UdpBlocked, Open),
             (UdpBlocked, UdpBlocked),
+            (WebOnly, PortRestricted),
+            (Upnp, Symmetric),
         ];
         let calm = pairs.map(|(a, b)| Self { a, b, trouble: Trouble::None });
         let troubled = [Trouble::RelaysRestarted, Trouble::AddressChanged];
         let troubled = troubled.map(|trouble| Self { a: PortRestricted, b: Symmetric, trouble });
-        calm.into_iter().chain(troubled).collect()
+        calm.into_iter().chain(troubled).filter(Self::is_possible).collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! Namespaces, wires, routers and processes of the laboratory; everything goes when it is dropped.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use clap::ValueEnum as _;
 use serde_json::Value;
 
 use super::Router;
@@ -15,6 +17,12 @@ use crate::process::{self, Error, Process};
 const BOOTSTRAP: &str = "cosmic-bootstrap";
 const SUPERNODE: &str = "cosmic-supernode";
 const NODE: &str = "cosmic-node";
+const PORT_GIVER: &str = "miniupnpd";
+/// Where supernodes take WebSockets: all that the strictest firewalls let through.
+const WEB_PORT: u16 = 443;
+/// The public network. Of the internet, and none of those set aside for examples: routers give ports only at such an
+/// address. The namespaces have no way out.
+const PUBLIC: &str = "11.22.33";
 /// As many as have to agree that a device is reached.
 const SUPERNODES: usize = 3;
 /// The port of devices, which the routers that let everybody in forward.
@@ -28,18 +36,32 @@ pub fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root may make network namespaces".to_owned());
     }
-    let lacks = ["ip", "nft", "sysctl"].into_iter().find(|tool| {
-        Command::new(tool)
-            .arg("--version")
-            .output()
-            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    });
-    if let Some(tool) = lacks {
+    if let Some(tool) = ["ip", "nft", "sysctl"].into_iter().find(|tool| !is_there(tool)) {
         return Some(format!("{tool} is missing (Debian: iproute2, nftables, procps)"));
     }
-    let probe = Namespace::new("probe");
-    let built = probe.and_then(|probe| probe.run("nft add table ip probe"));
+    // Kernels differ in what they can do with packets: every rule is tried.
+    let built = Namespace::new("probe").and_then(|probe| {
+        let made = tempfile::tempdir();
+        let directory =
+            made.map_err(|source| Error::Io { what: "cannot make a directory".to_owned(), source })?;
+        let mut kinds = Router::value_variants().iter();
+        kinds.try_for_each(|kind| {
+            probe.rules(&rules(*kind, "192.168.1"), directory.path())?;
+            probe.run("nft flush ruleset")
+        })
+    });
     built.err().map(|error| format!("the system allows no network namespaces with NAT: {error}"))
+}
+
+/// Whether a router can give ports here.
+#[must_use]
+pub fn gives_ports() -> bool {
+    is_there(PORT_GIVER)
+}
+
+fn is_there(tool: &str) -> bool {
+    let asked = Command::new(tool).arg("--version").output();
+    !asked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The laboratory.
@@ -55,11 +77,25 @@ pub(super) struct Lab {
 #[derive(Debug)]
 pub(super) struct Side {
     host: Namespace,
+    _router: Option<Daemon>,
     _routers: Vec<Namespace>,
     /// The interface of the device, its network, and its number in it.
     interface: &'static str,
     network: String,
     number: u8,
+}
+
+/// A process that is no part of CosmicSync; it goes with what it serves.
+#[derive(Debug)]
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let killed = self.0.kill().and_then(|()| self.0.wait());
+        if let Err(source) = killed {
+            say_what_is_left(&Error::Io { what: "cannot end a router".to_owned(), source });
+        }
+    }
 }
 
 /// A network namespace, which goes with its interfaces when it is dropped.
@@ -104,7 +140,7 @@ impl Drop for Namespace {
 
 #[expect(clippy::print_stderr, reason = "there is nobody else to tell when something is dropped")]
 fn say_what_is_left(error: &Error) {
-    eprintln!("a network namespace is left behind: {error}");
+    eprintln!("something of the laboratory is left behind: {error}");
 }
 
 fn shell(line: &str) -> Result<(), Error> {
@@ -140,7 +176,7 @@ impl Lab {
         let public = Namespace::new("public")?;
         public.run("ip link add br0 type bridge\nip link set br0 up")?;
         for number in 0..=SUPERNODES {
-            public.run(&format!("ip addr add 203.0.113.{}/24 dev br0", number + 1))?;
+            public.run(&format!("ip addr add {PUBLIC}.{}/24 dev br0", number + 1))?;
         }
         let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let door = path("bootstrap");
@@ -155,7 +191,8 @@ impl Lab {
         let mut admit = vec!["network", "admit", "--data-dir", &door];
         admit.extend(operators.iter().map(String::as_str));
         process::command(BOOTSTRAP, &admit, None).await?;
-        let listen = ["--listen", "203.0.113.1:7400", "--http", "127.0.0.1:0"];
+        let (listen, web) = (format!("{PUBLIC}.1:7400"), web_listen(1));
+        let listen = ["--listen", &listen, "--http", "127.0.0.1:0", "--set", &web];
         let bootstrap =
             Process::start_through(&public.prefix(), BOOTSTRAP, Path::new(&door), &listen).await?;
         let shown =
@@ -199,8 +236,9 @@ impl Lab {
     }
 
     async fn start_supernode(&self, number: usize) -> Result<Process, Error> {
-        let listen = format!("203.0.113.{}:7410", number + 2);
-        let arguments = ["--listen", &listen, "--http", "127.0.0.1:0"];
+        let listen = format!("{PUBLIC}.{}:7410", number + 2);
+        let web = web_listen(number + 2);
+        let arguments = ["--listen", &listen, "--http", "127.0.0.1:0", "--set", &web];
         let home = self.path(&format!("supernode-{number}"));
         Process::start_through(&self.public.prefix(), SUPERNODE, Path::new(&home), &arguments).await
     }
@@ -260,12 +298,12 @@ impl Lab {
         let place = format!("{case}-{number}");
         let host = Namespace::new(&format!("host-{place}"))?;
         if router == Router::Open {
-            let (network, number) = ("203.0.113".to_owned(), 20 + number);
+            let (network, number) = (PUBLIC.to_owned(), 20 + number);
             self.plug(&host, &place, &format!("{network}.{number}"))?;
-            return Ok(Side { host, _routers: Vec::new(), interface: "wan", network, number });
+            return Ok(Side { host, _router: None, _routers: Vec::new(), interface: "wan", network, number });
         }
         let outer = Namespace::new(&format!("router-{place}"))?;
-        self.plug(&outer, &place, &format!("203.0.113.{}", 10 + number))?;
+        self.plug(&outer, &place, &format!("{PUBLIC}.{}", 10 + number))?;
         let network = format!("192.168.{number}");
         if router == Router::Double {
             let inner = Namespace::new(&format!("inner-{place}"))?;
@@ -273,10 +311,14 @@ impl Lab {
             self.connect(&outer, &inner, &between, "wan", router)?;
             self.connect(&inner, &host, &network, "eth0", router)?;
             let _routers = vec![outer, inner];
-            return Ok(Side { host, _routers, interface: "eth0", network, number: 2 });
+            return Ok(Side { host, _router: None, _routers, interface: "eth0", network, number: 2 });
         }
         self.connect(&outer, &host, &network, "eth0", router)?;
-        Ok(Side { host, _routers: vec![outer], interface: "eth0", network, number: 2 })
+        let _router = match router {
+            Router::Upnp => Some(self.give_ports(&outer, &network)?),
+            _ => None,
+        };
+        Ok(Side { host, _router, _routers: vec![outer], interface: "eth0", network, number: 2 })
     }
 
     /// Plugs a namespace into the public network.
@@ -302,6 +344,26 @@ impl Lab {
             "ip addr add {network}.2/24 dev {interface}\nip route add default via {network}.1"
         ))?;
         router.rules(&rules(kind, network), &self.directory)
+    }
+
+    /// Has a router give ports to whoever of `network` asks for them (UPnP, by miniupnpd).
+    fn give_ports(&self, router: &Namespace, network: &str) -> Result<Daemon, Error> {
+        let file = self.directory.join(format!("{}.conf", router.0));
+        let failed = |source| Error::Io { what: format!("cannot write {}", file.display()), source };
+        fs::write(&file, port_giver(network)).map_err(failed)?;
+        let (file, pid) = (file.display().to_string(), self.path(&format!("{}.pid", router.0)));
+        let log = File::create(self.path(&format!("{}.log", router.0)));
+        let log =
+            log.map_err(|source| Error::Io { what: "cannot write the log of a router".to_owned(), source })?;
+        let [program, arguments @ ..] = router.prefix();
+        let started = Command::new(program)
+            .args(arguments)
+            .args([PORT_GIVER, "-d", "-f", &file, "-P", &pid])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        started.map(Daemon).map_err(|source| Error::Io { what: format!("cannot run {PORT_GIVER}"), source })
     }
 
     /// Starts a node at `side`.
@@ -359,9 +421,37 @@ impl Lab {
     }
 }
 
+/// The settings of a router's miniupnpd: it writes into chains that `rules` has made.
+fn port_giver(network: &str) -> String {
+    format!(
+        "ext_ifname=wan\nlistening_ip=lan\nhttp_port=0\nenable_natpmp=no\nenable_upnp=yes\nsecure_mode=yes\n\
+         upnp_table_name=ports\nupnp_nat_table_name=ports\nupnp_forward_chain=miniupnpd\n\
+         upnp_nat_chain=prerouting_miniupnpd\nupnp_nat_postrouting_chain=postrouting_miniupnpd\n\
+         uuid=00000000-0000-4000-8000-000000000001\n\
+         allow 1024-65535 {network}.0/24 1024-65535\ndeny 0-65535 0.0.0.0/0 0-65535\n"
+    )
+}
+
+/// The setting that has the process at this public address listen where the web does.
+fn web_listen(host: usize) -> String {
+    format!("websocket.listen={PUBLIC}.{host}:{WEB_PORT}")
+}
+
+/// The chains into which miniupnpd writes.
+const PORTS: &str = "table inet ports {
+    chain miniupnpd { }
+    chain prerouting_miniupnpd { }
+    chain postrouting_miniupnpd { }
+    chain prerouting {
+        type nat hook prerouting priority dstnat
+        jump prerouting_miniupnpd
+    }
+}
+";
+
 /// What a router does with packets from `network`.
 fn rules(kind: Router, network: &str) -> String {
-    let random = if kind == Router::Symmetric { " fully-random" } else { "" };
+    let random = if matches!(kind, Router::Symmetric | Router::Upnp) { " fully-random" } else { "" };
     let forward = |condition: &str| {
         format!(
             "iifname wan {condition} udp dport {DEVICE_PORT} dnat to {network}.2\n\
@@ -374,9 +464,14 @@ fn rules(kind: Router, network: &str) -> String {
         _ => String::new(),
     };
     let note = if kind == Router::Restricted { "iifname lan update @contacted { ip daddr }" } else { "" };
-    let block = if kind == Router::UdpBlocked { "meta l4proto udp drop" } else { "" };
+    let block = match kind {
+        Router::UdpBlocked => "meta l4proto udp drop".to_owned(),
+        Router::WebOnly => format!("iifname lan tcp dport != {WEB_PORT} drop\nmeta l4proto udp drop"),
+        _ => String::new(),
+    };
+    let ports = if kind == Router::Upnp { PORTS } else { "" };
     format!(
-        "table ip router {{
+        "{ports}table ip router {{
             set contacted {{ type ipv4_addr; flags dynamic; timeout 5m; }}
             chain outward {{
                 type nat hook postrouting priority srcnat
