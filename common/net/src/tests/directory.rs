@@ -26,6 +26,19 @@ impl Validator for Anything {
     }
 }
 
+/// As [`Prefix`], with more signatures in a record than a stranger may have judged.
+struct Dear;
+
+impl Validator for Dear {
+    fn judge(&self, key: &[u8], known: Option<&[u8]>, value: &[u8]) -> Option<Vec<u8>> {
+        Prefix.judge(key, known, value)
+    }
+
+    fn signatures(&self, _value: &[u8]) -> usize {
+        10_000_000
+    }
+}
+
 async fn server(seed: u8, validator: Arc<dyn Validator>, known: Option<&Handle>) -> Handle {
     let key = SecretKey::from_seed(&[seed; 32]);
     let config = Config { directory_server: true, ..Config::loopback() };
@@ -70,6 +83,15 @@ async fn forged_records_are_neither_kept_nor_believed() {
     assert_eq!(asker.find(b"key", SOON).await.unwrap(), None);
     asker.publish(b"key", b"key is true", SOON).await.unwrap();
     assert_eq!(honest.find(b"key", SOON).await.unwrap().unwrap(), b"key is true");
+}
+
+#[tokio::test]
+async fn who_brings_records_pays_for_the_signatures_in_them() {
+    let keeper = server(1, Arc::new(Dear), None).await;
+    let other = server(2, Arc::new(Prefix), Some(&keeper)).await;
+    other.publish(b"key", b"key 1", SOON).await.unwrap();
+    let refused = other.publish(b"next", b"next 1", SOON).await;
+    assert!(matches!(refused, Err(Error::Directory { .. })), "{refused:?}");
 }
 
 #[tokio::test]
