@@ -31,11 +31,11 @@ fn number(value: &Value, field: &str) -> u64 {
     value.get(field).and_then(Value::as_u64).unwrap()
 }
 
-/// All that is kept came through gateways of the one operator, who may have more kept than is there, or less.
+/// All that is kept is on the account of the operator whose gateway the device wrote to, who may have more kept, or less.
 async fn bound_the_operator(from: &str, usage: &Value, entries: u64) {
-    let operator = usage.get("operator").and_then(Value::as_str).unwrap();
-    let sponsored = usage.pointer("/operators/0").unwrap();
-    assert_eq!(sponsored.get("operator").and_then(Value::as_str), Some(operator), "{usage}");
+    let sponsors = usage.get("operators").and_then(Value::as_array).unwrap();
+    let [sponsored] = sponsors.as_slice() else { panic!("one space has one sponsor: {usage}") };
+    let operator = sponsored.get("operator").and_then(Value::as_str).unwrap();
     assert_eq!(number(sponsored, "entries"), entries, "{usage}");
     let data_dir = ["--data-dir", from, "--json"];
     let set = [&["quota", "set", "--operator", operator, "--entry-bytes", "1"], &data_dir[..]].concat();
