@@ -99,16 +99,17 @@ impl Context {
         classes.into_iter().filter_map(|class| Codec::new(class.k, class.n).ok()).collect()
     }
 
-    /// The operator that sponsors a space whose first bytes `peer` brings, who may have `named` one.
+    /// Who sponsors `space`, or will if these are its first bytes: `peer` brings them, who may have `named` an operator.
     #[must_use]
-    pub fn bringer(&self, peer: &PeerId, named: Option<OperatorId>) -> Option<OperatorId> {
-        accounts::bringer(&self.ring_view().members, peer, named)
+    pub fn sponsor(&self, space: &SpaceId, peer: &PeerId, named: Option<OperatorId>) -> Option<OperatorId> {
+        let known = self.accounts.sponsor(space);
+        known.or_else(|| accounts::bringer(&self.ring_view().members, peer, named))
     }
 
     /// On whose account this supernode has others keep `space`.
     #[must_use]
-    pub fn sponsor(&self, space: &SpaceId) -> Option<OperatorId> {
-        self.accounts.sponsor(space).or_else(|| self.bringer(&self.peer, None))
+    pub fn own_sponsor(&self, space: &SpaceId) -> Option<OperatorId> {
+        self.sponsor(space, &self.peer, None)
     }
 
     /// A signed receipt for something that is durable now.

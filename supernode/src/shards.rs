@@ -301,7 +301,7 @@ impl Shards {
     /// As [`Quotas::reserve`].
     pub fn has_room(&self, space: SpaceId, bytes: usize) -> Result<(), Error> {
         let keeper = &self.0.keeper;
-        keeper.has_room(space, keeper.context.sponsor(&space), bytes)
+        keeper.has_room(space, keeper.context.own_sponsor(&space), bytes)
     }
 
     /// Lets a holder keep a shard; its signed receipt.
@@ -312,7 +312,7 @@ impl Shards {
         let Giving { holder, owner, space, manifest, manifest_bytes, index, bytes } = giving;
         if holder == self.0.me {
             // These bytes were hashed a moment ago, when they were coded.
-            let bringer = self.0.keeper.context.sponsor(&space);
+            let bringer = self.0.keeper.context.own_sponsor(&space);
             let offer = Offer { space, bringer, owner, manifest, manifest_bytes, index, bytes, proven: true };
             return self.0.keeper.keep(offer).await;
         }
@@ -320,7 +320,7 @@ impl Shards {
             .map_err(|_error| Error::Protocol { holder, what: "an empty shard was to be sent" })?;
         let genesis = self.0.residences.genesis(&space).map(Vec::from);
         let manifest = manifest_bytes.to_vec();
-        let sponsor = self.0.keeper.context.sponsor(&space);
+        let sponsor = self.0.keeper.context.own_sponsor(&space);
         let request = ShardRequest::Put { space, manifest, index, owner, length, genesis, sponsor };
         match self.0.pool.ask(holder, &request, Some(bytes)).await? {
             (ShardAnswer::Kept { receipt }, _) => Ok(receipt),

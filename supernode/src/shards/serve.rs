@@ -79,7 +79,7 @@ impl Server {
         let keeper = self.shards.keeper();
         let answered = match request {
             ShardRequest::Put { space, manifest, index, owner, length, genesis, sponsor } => {
-                let bringer = keeper.context.bringer(&peer, sponsor);
+                let bringer = keeper.context.sponsor(&space, &peer, sponsor);
                 let put = Put { space, bringer, manifest, index, owner, length, genesis };
                 self.put(stream, put).await?
             }

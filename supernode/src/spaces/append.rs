@@ -260,7 +260,7 @@ impl Actor {
             Origin::Session(_) => self.context.peer,
             Origin::Supernode(peer) | Origin::Pulled(peer) => peer,
         };
-        self.context.bringer(&peer, None)
+        self.context.sponsor(&self.id, &peer, None)
     }
 
     /// Adds an entry that was taken to the batch: to keep it, or to owe it to the replicas.
